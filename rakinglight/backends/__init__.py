@@ -1,0 +1,1 @@
+"""Who answers queries: torch for gradients, ONNX Runtime for scores. An algorithm cannot tell which."""

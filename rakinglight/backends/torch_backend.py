@@ -1,0 +1,97 @@
+"""A torch module as a backend: gradients, and scores where nobody is quicker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from rakinglight.queries import Rule, Scores, Slope
+
+
+class Normalized(nn.Module):
+    """The network with its normalisation in front: takes pixels in [0, 1]."""
+
+    def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network((x - self.mean) / self.std)
+        return logits
+
+
+class TorchBackend:
+    """Answers on the device it is given, in eval mode, with frozen weights.
+
+    A frozen network in channels_last is about twice as quick on a CPU as the same eager one (`docs/design.md`). On CUDA,
+    TF32 and cuDNN's autotuner are off: both give a row other bits in another pass.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+        *,
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        self.device, self.dtype = torch.device(device), dtype
+        self.name = f"torch {torch.__version__} on {self.device.type}"
+        module = Normalized(network, mean, std).eval().requires_grad_(False)
+        self.module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)
+        if self.device.type == "cuda":
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+            torch.backends.cudnn.benchmark = False
+            torch.backends.cudnn.deterministic = True
+
+    def __repr__(self) -> str:
+        return f"<TorchBackend {type(self.module.network).__name__}, {self.name}>"
+
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
+        with torch.no_grad(), self._listening(layers) as heard:
+            logits = self.module(self._place(rows))
+        return Scores(logits.to(rows), {layer: heard[layer].to(rows) for layer in layers})
+
+    def gradient(
+        self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard"
+    ) -> Slope:
+        x = self._place(rows).requires_grad_()
+        values = objective(self.module(x))
+        # The rows do not interact, so the gradient of the sum holds each row's own.
+        (g,) = torch.autograd.grad(values.sum(), x)
+        return Slope(values.detach().to(rows), g.contiguous().to(rows))
+
+    def _place(self, rows: Tensor) -> Tensor:
+        return rows.detach().to(self.device, self.dtype, memory_format=torch.channels_last)
+
+    @contextmanager
+    def _listening(self, layers: tuple[str, ...]) -> Iterator[dict[str, Tensor]]:
+        """Hooks on `layers` that are gone when the pass is."""
+        heard: dict[str, Tensor] = {}
+
+        def ear(layer: str) -> Callable[[nn.Module, object, Tensor], None]:
+            def hear(module: nn.Module, inputs: object, output: Tensor) -> None:
+                heard[layer] = output.contiguous()
+
+            return hear
+
+        hooks = [
+            self.module.network.get_submodule(layer).register_forward_hook(ear(layer)) for layer in layers
+        ]
+        try:
+            yield heard
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def best_device() -> torch.device:
+    """CUDA where there is one, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -1,0 +1,76 @@
+"""The card: what a network says of itself, and all that the gateway knows of it. Needs no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rakinglight.errors import BadParameter, FieldError, NotFound, near
+
+
+@dataclass(frozen=True)
+class Card:
+    """A network's name, input, labels and origin. Stored in its archive as `card.json`.
+
+    input_shape  [C, H, W] of one image; C is 1 or 3
+    mean, std    per channel, in units of [0, 1]: the network sees (x - mean) / std
+    resize       pixels of the shorter side before the central crop to H x W
+    labels       one name a class, in the order of the logits; names may repeat (ImageNet has two "crane")
+    layers       name -> output shape of one image, in the order of the forward pass
+    differentiable  False for an ONNX file: every `Forward` method works, no `Gradient` does
+    sha256       of the weights (the ONNX file, where there is nothing else)
+    """
+
+    name: str
+    version: str
+    input_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    labels: tuple[str, ...]
+    sha256: str
+    provenance: str
+    resize: int = 0
+    layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    differentiable: bool = True
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @staticmethod
+    def from_json(text: str) -> Card:
+        raw: dict[str, Any] = json.loads(text)
+        for name in ("input_shape", "mean", "std", "labels"):
+            raw[name] = tuple(raw[name])
+        raw["layers"] = {k: tuple(v) for k, v in raw["layers"].items()}
+        return Card(**raw)
+
+    def class_index(self, reference: int | str, pointer: str = "/parameters/target") -> int:
+        """The index of a class given as an index or a label. Raises BadParameter, which names what was meant."""
+
+        def wrong(detail: str) -> BadParameter:
+            return BadParameter(f"{pointer}: {detail}", errors=[FieldError(pointer, detail)])
+
+        if isinstance(reference, int):
+            if not 0 <= reference < len(self.labels):
+                raise wrong(
+                    f"{reference} is no class of {self.name}: it has {len(self.labels)}, 0 to {len(self.labels) - 1}."
+                )
+            return reference
+        found = [i for i, label in enumerate(self.labels) if label == reference]
+        if not found:
+            found = [i for i, label in enumerate(self.labels) if label.casefold() == reference.casefold()]
+        if len(found) > 1:
+            raise wrong(f"{reference!r} names {len(found)} classes; use an index: {', '.join(map(str, found))}.")
+        if not found and reference.isdigit():  # a form field says everything in text
+            return self.class_index(int(reference), pointer)
+        if not found:
+            raise wrong(f"{reference!r} is no class of {self.name}: {near(reference, self.labels)}")
+        return found[0]
+
+    def check_layer(self, layer: str) -> str:
+        """`layer`, if the network has it. Raises NotFound with the near names."""
+        if layer not in self.layers:
+            raise NotFound(f"{self.name} has no layer {layer!r}: {near(layer, self.layers)}")
+        return layer

@@ -1,0 +1,224 @@
+"""The catalogue: every operation and its methods, and what a caller may set. Needs no torch.
+
+Adding a method is a line here. Its name is its function's; its parameters, with their limits, defaults and meaning, are
+the keyword-only arguments of that function and of its operation, so they are written down once.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, get_args, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, ValidationError, create_model
+
+from rakinglight import operations
+from rakinglight.algorithms.fgsm import fgsm
+from rakinglight.algorithms.gradient import gradient
+from rakinglight.algorithms.pgd import pgd
+from rakinglight.card import Card
+from rakinglight.errors import BadParameter, FieldError, NotFound, near
+from rakinglight.parameters import PerImage, Rank
+from rakinglight.queries import Algorithm
+
+
+@dataclass(frozen=True)
+class Method:
+    """One algorithm, as a caller sees it."""
+
+    algorithm: Callable[..., Algorithm[Any]]
+    gradients: bool = True
+
+    @property
+    def name(self) -> str:
+        return self.algorithm.__name__
+
+    @property
+    def summary(self) -> str:
+        return _first_line(self.algorithm)
+
+    def begin(self, parameters: Mapping[str, Any]) -> Callable[..., Algorithm[Any]]:
+        """The algorithm with its parameters set; called with what the operation offers, it takes what it names."""
+        named = inspect.signature(self.algorithm).parameters
+        chosen = {k: parameters[k] for k, p in named.items() if p.kind is p.KEYWORD_ONLY}
+
+        def start(**offered: Any) -> Algorithm[Any]:
+            return self.algorithm(**{k: v for k, v in offered.items() if k in named}, **chosen)
+
+        start.parameters = chosen  # type: ignore[attr-defined]
+        return start
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What can be asked of a model, and the methods by which it is done.
+
+    include  what a result carries beyond numbers and labels, and may be left out
+    picture  the one of `include` that `Accept: image/png` answers with, if there is one
+    reserve  rows kept for what a run does after it was told to stop
+    """
+
+    run: Callable[..., Algorithm[dict[str, Any]]]
+    methods: Sequence[Method] = ()
+    include: tuple[str, ...] = ()
+    picture: str | None = None
+    reserve: int = 0
+    scope: str = "explain"
+    _models: dict[str, type[BaseModel]] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        return self.run.__name__
+
+    @property
+    def summary(self) -> str:
+        return _first_line(self.run)
+
+    @cached_property
+    def own_parameters(self) -> frozenset[str]:
+        """The parameters that are this operation's own, whatever the method."""
+        return frozenset(_fields(self.run))
+
+    @cached_property
+    def by_name(self) -> dict[str, Method]:
+        return {method.name: method for method in self.methods}
+
+    def method(self, name: str | None) -> Method | None:
+        """The method called `name`; the first where none is named. Raises BadParameter with the near names."""
+        if not self.methods:
+            if name is not None:
+                raise _wrong("/method", f"{self.name} has no methods, so {name!r} is not one; leave it out.")
+            return None
+        if name is None:
+            return self.methods[0]
+        if name not in self.by_name:
+            raise _wrong("/method", f"{name!r} is no method of {self.name}: {near(name, self.by_name)}")
+        return self.by_name[name]
+
+    def parameters(self, method: Method | None) -> type[BaseModel]:
+        """The parameters of this operation by this method, as a pydantic model."""
+        key = method.name if method else ""
+        if key not in self._models:
+            fields = _fields(self.run) | (_fields(method.algorithm) if method else {})
+            name = "".join(word.title() for word in f"{self.name}_{key}_parameters".split("_"))
+            config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+            self._models[key] = create_model(name, __config__=config, **fields)  # type: ignore[call-overload]
+        return self._models[key]
+
+    def check(
+        self, method: Method | None, parameters: Mapping[str, Any], card: Card, images: int
+    ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """Check what a caller set. Returns all parameters with the defaults filled in, and those of each image.
+
+        Raises BadParameter with a pointer to every field at fault.
+        """
+        try:
+            model = self.parameters(method)(**parameters)
+        except ValidationError as e:
+            raise _taught(e, self, method) from None
+        filled = model.model_dump(mode="json")
+        for name in ("target", "label"):
+            for reference in _listed(getattr(model, name, None)):
+                _check_class(reference, card, f"/parameters/{name}")
+        for layer in getattr(model, "layers", ()):
+            card.check_layer(layer)
+        each: list[dict[str, Any]] = [dict(filled) for _ in range(images)]
+        for name, value in filled.items():
+            if isinstance(value, list) and _per_image(type(model), name):
+                if len(value) != images:
+                    raise _wrong(
+                        f"/parameters/{name}",
+                        f"{name} lists {len(value)} values for {images} images; give one value, or one an image.",
+                    )
+                for own, v in zip(each, value, strict=True):
+                    own[name] = v
+        return filled, each
+
+
+OPERATIONS: dict[str, Operation] = {
+    operation.name: operation
+    for operation in (
+        Operation(operations.classify, include=("activations",), scope="query"),
+        Operation(
+            operations.saliency,
+            methods=(Method(gradient),),
+            include=("map", "signed_map", "overlay"),
+            picture="overlay",
+        ),
+        Operation(
+            operations.attack,
+            methods=(Method(fgsm), Method(pgd)),
+            include=("adversarial", "exact", "perturbation"),
+            picture="adversarial",
+            reserve=2,
+            scope="attack",
+        ),
+    )
+}
+
+
+def operation(name: str) -> Operation:
+    """The operation called `name`. Raises NotFound with the near names."""
+    if name not in OPERATIONS:
+        raise NotFound(f"There is no operation {name!r}: {near(name, OPERATIONS)}")
+    return OPERATIONS[name]
+
+
+def _fields(function: Callable[..., Any]) -> dict[str, Any]:
+    """The keyword-only arguments of `function` as pydantic fields."""
+    signature = inspect.signature(function)
+    names = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+    # Only these are looked up: the others may name torch, which the gateway does not load.
+    scope = {name: function.__annotations__[name] for name in names}
+    hints = get_type_hints(type("_", (), {"__annotations__": scope, "__module__": function.__module__}), include_extras=True)
+    fields: dict[str, Any] = {}
+    for name in names:
+        hint = hints[name]
+        if PerImage in getattr(hint, "__metadata__", ()):
+            hint = hint | list[get_args(hint)[0]]  # type: ignore[misc]
+        fields[name] = (hint, signature.parameters[name].default)
+    return fields
+
+
+def _per_image(model: type[BaseModel], name: str) -> bool:
+    return any(PerImage in getattr(arg, "__metadata__", ()) for arg in get_args(model.model_fields[name].annotation))
+
+
+def _listed(value: Any) -> Sequence[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _check_class(reference: Any, card: Card, pointer: str) -> None:
+    if isinstance(reference, Rank):
+        n = len(card.labels)
+        if reference.rank == 0 or abs(reference.rank) > n:
+            raise _wrong(pointer, f"rank {reference.rank} is none: the first of {n} classes is 1, the last is -1.")
+    elif reference is not None:
+        card.class_index(reference, pointer)
+
+
+def _taught(e: ValidationError, operation: Operation, method: Method | None) -> BadParameter:
+    """Pydantic's findings, each with the value, the limit and the remedy."""
+    model = operation.parameters(method)
+    errors: dict[str, str] = {}
+    for found in e.errors(include_url=False):
+        name = str(found["loc"][0]) if found["loc"] else ""
+        pointer = f"/parameters/{name}"
+        if found["type"] == "extra_forbidden":
+            by = f" by {method.name}" if method else ""
+            errors[pointer] = f"{name!r} is no parameter of {operation.name}{by}: {near(name, model.model_fields)}"
+        else:
+            shown = repr(found["input"])
+            message = found["msg"].removeprefix("Value error, ")
+            errors.setdefault(pointer, f"{name} is {shown[:80]}: {message[0].lower()}{message[1:]}.")
+    return BadParameter(" ".join(errors.values()), errors=[FieldError(p, d) for p, d in errors.items()])
+
+
+def _wrong(pointer: str, detail: str) -> BadParameter:
+    return BadParameter(detail, errors=[FieldError(pointer, detail)])
+
+
+def _first_line(function: Callable[..., Any]) -> str:
+    return (inspect.getdoc(function) or "").partition("\n")[0]

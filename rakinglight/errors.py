@@ -1,0 +1,188 @@
+"""What can go wrong, whose fault it is, and what a door should answer.
+
+    RakinglightError
+    ├── CallerError                  the caller can mend it
+    │   ├── Unreadable               400  the body is not what it says it is
+    │   ├── Unauthenticated          401  no key, or one that is not known
+    │   ├── Forbidden                403  the key's scope does not reach this
+    │   ├── NotFound                 404  no such model, layer, job or route
+    │   ├── MethodNotAllowed         405  the route exists, the verb does not
+    │   ├── NotAcceptable            406  a form was asked for that the answer does not have
+    │   ├── TooLarge                 413  a limit on size was passed
+    │   ├── NotAnImage               415  the bytes are no image that this service opens
+    │   ├── BadParameter             422  a value is out of range, unknown, or contradicts another
+    │   └── RunKillsWorker           422  this run ended every worker that it boarded
+    ├── Unavailable                  503  waiting helps
+    │   ├── Overloaded               503  more work is waiting than can be taken on
+    │   └── EngineAway               503  no worker is there to answer
+    ├── DeadlineExceeded             504  time ran out before there was anything to show
+    └── InternalError                500  our own fault, always worth a report
+
+Every message holds the value, the limit and the remedy, because it is the only documentation that its reader has open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """One field at fault: a JSON pointer into the request, and what is wrong there."""
+
+    pointer: str
+    detail: str
+
+
+class RakinglightError(Exception):
+    """The root: everything that this project raises on purpose.
+
+    detail         the value, the limit and the remedy, in a sentence or two
+    errors         the fields at fault, if there are any
+    retry_after_s  seconds after which trying again is worth it, if waiting helps
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "INTERNAL"
+    title: ClassVar[str] = "Something broke that should not have"
+    grpc_status: ClassVar[str] = "INTERNAL"
+
+    def __init__(
+        self, detail: str, *, errors: Iterable[FieldError] = (), retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.retry_after_s = retry_after_s
+
+    def __reduce__(self) -> Any:
+        return _rebuild, (type(self), self.detail, self.errors, self.retry_after_s)
+
+    def problem(self) -> dict[str, Any]:
+        """This error as the members of an RFC 9457 problem."""
+        problem: dict[str, Any] = {
+            "type": f"https://rakinglight.dev/problems/{self.code.lower().replace('_', '-')}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.errors:
+            problem["errors"] = [{"pointer": e.pointer, "detail": e.detail} for e in self.errors]
+        if self.retry_after_s is not None:
+            problem["retry_after_s"] = self.retry_after_s
+        return problem
+
+
+class CallerError(RakinglightError):
+    """The caller can mend it by asking otherwise."""
+
+    status = 400
+    grpc_status = "INVALID_ARGUMENT"
+
+
+class Unreadable(CallerError):
+    status, code, title = 400, "UNREADABLE", "The request cannot be read"
+
+
+class Unauthenticated(CallerError):
+    status, code, title = 401, "UNAUTHENTICATED", "A key is needed"
+    grpc_status = "UNAUTHENTICATED"
+
+
+class Forbidden(CallerError):
+    status, code, title = 403, "FORBIDDEN", "This key may not do that"
+    grpc_status = "PERMISSION_DENIED"
+
+
+class NotFound(CallerError):
+    status, code, title = 404, "NOT_FOUND", "There is no such thing here"
+    grpc_status = "NOT_FOUND"
+
+
+class MethodNotAllowed(CallerError):
+    status, code, title = 405, "METHOD_NOT_ALLOWED", "The route exists, this verb does not"
+    grpc_status = "UNIMPLEMENTED"
+
+
+class NotAcceptable(CallerError):
+    status, code, title = 406, "NOT_ACCEPTABLE", "The answer does not come in that form"
+
+
+class TooLarge(CallerError):
+    status, code, title = 413, "TOO_LARGE", "That is more than is taken"
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class NotAnImage(CallerError):
+    status, code, title = 415, "NOT_AN_IMAGE", "The bytes are not an image"
+
+
+class BadParameter(CallerError):
+    status, code, title = 422, "BAD_PARAMETER", "A parameter cannot be used"
+
+
+class RunKillsWorker(CallerError):
+    status, code, title = 422, "RUN_KILLS_WORKER", "This run ended every worker that took it up"
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class Unavailable(RakinglightError):
+    """Nothing is wrong with the request; waiting helps."""
+
+    status = 503
+    grpc_status = "UNAVAILABLE"
+
+
+class Overloaded(Unavailable):
+    status, code, title = 503, "OVERLOADED", "More work is waiting than can be taken on"
+
+
+class EngineAway(Unavailable):
+    status, code, title = 503, "ENGINE_AWAY", "No worker is there to answer"
+
+
+class DeadlineExceeded(RakinglightError):
+    status, code, title = 504, "DEADLINE_EXCEEDED", "Time ran out before there was anything to show"
+    grpc_status = "DEADLINE_EXCEEDED"
+
+
+class InternalError(RakinglightError):
+    """Our own fault. The detail says where to look and never what the caller sent."""
+
+
+def _rebuild(
+    kind: type[RakinglightError], detail: str, errors: tuple[FieldError, ...], retry_after_s: float | None
+) -> RakinglightError:
+    return kind(detail, errors=errors, retry_after_s=retry_after_s)
+
+
+def _tree(root: type[RakinglightError]) -> Iterable[type[RakinglightError]]:
+    yield root
+    for child in root.__subclasses__():
+        yield from _tree(child)
+
+
+#: Every code that a caller can meet, with the class that raises it.
+CODES: dict[str, type[RakinglightError]] = {
+    kind.code: kind for kind in _tree(RakinglightError) if kind is InternalError or "code" in vars(kind)
+}
+
+
+def from_problem(problem: dict[str, Any]) -> RakinglightError:
+    """The error that `problem` (the members of an RFC 9457 reply) was made from."""
+    kind = CODES.get(str(problem.get("code")), InternalError)
+    errors = [FieldError(str(e["pointer"]), str(e["detail"])) for e in problem.get("errors", ())]
+    return kind(str(problem.get("detail", "")), errors=errors, retry_after_s=problem.get("retry_after_s"))
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The end of a message about an unknown name: what was probably meant, or what there is."""
+    names = sorted(names)
+    if close := get_close_matches(name, names, n=3, cutoff=0.5):
+        return "did you mean " + " or ".join(repr(c) for c in close) + "?"
+    shown = ", ".join(repr(n) for n in names[:12])
+    return f"there is {shown}" + (f" and {len(names) - 12} more." if len(names) > 12 else ".")

@@ -1,0 +1,63 @@
+"""From a photograph to what the model sees: resize the shorter side, crop the middle. Needs no torch.
+
+The resize is one antialiased linear operator in float, with no 8-bit rounding between (Pillow's triangle filter, which
+torch calls bilinear with antialias), so it is the same for `classify`, which applies it, and for `attack`, which
+differentiates through it. It is separable: y = A x B^T with A [h, H] and B [w, W], the crop included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How an image of `original` size becomes the model's input.
+
+    original  [H, W] of the image that came
+    resized   [H, W] after the resize
+    crop      [top, left, height, width] within the resized image: what the model sees
+    """
+
+    original: tuple[int, int]
+    resized: tuple[int, int]
+    crop: tuple[int, int, int, int]
+
+    @staticmethod
+    def of(height: int, width: int, input_shape: tuple[int, int, int], resize: int = 0) -> Geometry:
+        """The geometry of an image `height` x `width` for a model. The model's own size is used pixel for pixel."""
+        _, h, w = input_shape
+        if (height, width) == (h, w):
+            return Geometry((h, w), (h, w), (0, 0, h, w))
+        scale = max(max(resize, h) / height, max(resize, w) / width)
+        resized = max(h, round(height * scale)), max(w, round(width * scale))
+        crop = (resized[0] - h) // 2, (resized[1] - w) // 2, h, w
+        return Geometry((height, width), resized, crop)
+
+    @property
+    def identity(self) -> bool:
+        """Whether the image is used pixel for pixel."""
+        return self.original == self.resized == self.crop[2:]
+
+    def matrices(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """A [h, H] and B [w, W], float64: the model sees A x B^T of each channel."""
+        top, left, h, w = self.crop
+        rows = _triangle(self.original[0], self.resized[0])[top : top + h]
+        columns = _triangle(self.original[1], self.resized[1])[left : left + w]
+        return rows, columns
+
+    def to_json(self) -> dict[str, list[int]]:
+        return {"original": list(self.original), "resized": list(self.resized), "crop": list(self.crop)}
+
+
+def _triangle(n_in: int, n_out: int) -> np.ndarray[Any, Any]:
+    """[n_out, n_in]: a triangle as wide as one output pixel (or one input pixel, if that is wider), rows summing to 1."""
+    scale = n_in / n_out
+    reach = max(scale, 1.0)
+    centre = (np.arange(n_out) + 0.5) * scale
+    distance = np.abs(np.arange(n_in) + 0.5 - centre[:, None]) / reach
+    weights = np.clip(1.0 - distance, 0.0, None)
+    return np.asarray(weights / weights.sum(1, keepdims=True))

@@ -1,0 +1,55 @@
+"""The balls that attacks stay in. A norm knows three things: its size, its steepest step, and the way back.
+
+All take one image [C, H, W] or rows [n, C, H, W]; a row's result depends on that row alone. Units are those of the
+pixels, [0, 1]: 8/255 is eight grey levels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+NormName = Literal["linf", "l2"]
+
+
+class Norm(Protocol):
+    def size(self, delta: Tensor) -> Tensor:
+        """||delta|| of each image: [] or [n]."""
+
+    def direction(self, g: Tensor) -> Tensor:
+        """The delta of norm 1 that has the largest inner product with `g`."""
+
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        """The point of the ball of radius `eps` nearest to `delta`."""
+
+
+@dataclass(frozen=True)
+class Linf:
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.abs().flatten(-3).amax(-1)
+
+    def direction(self, g: Tensor) -> Tensor:
+        return g.sign()
+
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        return delta.clamp(-eps, eps)
+
+
+@dataclass(frozen=True)
+class L2:
+    def size(self, delta: Tensor) -> Tensor:
+        return delta.flatten(-3).norm(dim=-1)
+
+    def direction(self, g: Tensor) -> Tensor:
+        # A gradient of exactly zero has no direction; 1e-10 keeps it zero instead of NaN (torchattacks does the same).
+        return g / (self.size(g)[..., None, None, None] + 1e-10)
+
+    def project(self, delta: Tensor, eps: float) -> Tensor:
+        size = self.size(delta)[..., None, None, None]
+        return delta * (eps / size.clamp(min=1e-30)).clamp(max=1)
+
+
+NORMS: dict[NormName, Norm] = {"linf": Linf(), "l2": L2()}

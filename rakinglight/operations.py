@@ -1,0 +1,186 @@
+"""The operations: what a caller can have done to one image. Each is a run, made of an algorithm and what goes around it.
+
+An operation's keyword-only arguments are its parameters, as an algorithm's are; the catalogue reads both from here. What
+it returns is a tree of plain values and numpy arrays, which both doors encode and the client reads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from rakinglight import eight_bit
+from rakinglight.card import Card
+from rakinglight.errors import BadParameter, FieldError
+from rakinglight.geometry import Geometry
+from rakinglight.noise import Noise
+from rakinglight.norms import NORMS
+from rakinglight.objectives import SCORES, Goal
+from rakinglight.parameters import AttackTarget, Label, LayerNames, Rank, ScoreChoice, Target, TopK
+from rakinglight.queries import Algorithm, Forward, Progress, Stopped
+from rakinglight.view import View, through
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+R = TypeVar("R")
+
+
+@dataclass
+class Subject:
+    """One image before one network.
+
+    x        [C, H, W] in [0, 1], at its own size
+    integers whether x came as 8-bit pixels, so that x * 255 is whole
+    seen     [C, h, w]: x as the model sees it
+    """
+
+    card: Card
+    x: Tensor
+    view: View
+    integers: bool
+    noise: Noise
+
+    @staticmethod
+    def of(card: Card, pixels: np.ndarray[Any, Any], seed: int = 0, dtype: str = "float32") -> Subject:
+        """The subject of `pixels`: uint8 [H, W, C], or an exact tensor [C, H, W] in [0, 1]."""
+        import torch
+
+        integers = pixels.dtype == np.uint8
+        x = torch.from_numpy(eight_bit.to_float(pixels) if integers else np.array(pixels)).to(getattr(torch, dtype))
+        geometry = Geometry.of(x.shape[1], x.shape[2], card.input_shape, card.resize)
+        return Subject(card, x, View(geometry, x), integers, Noise(seed))
+
+    @property
+    def seen(self) -> Tensor:
+        return self.view(self.x)
+
+    def class_index(self, reference: int | str | Rank, logits: Tensor) -> int:
+        """The class that `reference` means for this image, whose logits are [K]."""
+        if isinstance(reference, Rank):
+            place = reference.rank - 1 if reference.rank > 0 else reference.rank
+            return int(logits.argsort(descending=True, stable=True)[place])
+        return self.card.class_index(reference)
+
+    def prediction(self, logits: Tensor, index: int | None = None) -> dict[str, Any]:
+        """What the model says: its first answer, or what it gives to class `index`."""
+        index = int(logits.argmax()) if index is None else index
+        probability = float(logits.double().softmax(0)[index])
+        return {"index": index, "label": self.card.labels[index], "probability": probability}
+
+
+def classify(subject: Subject, *, top_k: TopK = 5, layers: LayerNames = ()) -> Algorithm[dict[str, Any]]:
+    """Name what is in the image: the best classes, and the activations of named layers."""
+    logits, activations = yield Forward(subject.seen, layers)
+    best = logits.argsort(descending=True, stable=True)[:top_k].tolist()
+    result: dict[str, Any] = {
+        "prediction": subject.prediction(logits),
+        "predictions": [{**subject.prediction(logits, c), "logit": float(logits[c])} for c in best],
+    }
+    if layers:
+        result["activations"] = {layer: a.numpy() for layer, a in activations.items()}
+    return result
+
+
+def saliency(
+    subject: Subject, method: Callable[..., Algorithm[Any]], *, target: Target = None, score: ScoreChoice = "logit"
+) -> Algorithm[dict[str, Any]]:
+    """Show which pixels a class score depends on: a map of the image as the model saw it."""
+    x = subject.seen
+    logits, _ = yield Forward(x)
+    c = subject.class_index(Rank(rank=1) if target is None else target, logits)
+    found = yield from method(x=x, score=SCORES[score](c), noise=subject.noise)
+    result = {
+        "prediction": subject.prediction(logits),
+        "target": subject.prediction(logits, c),
+        "map": found.map.numpy(),
+        "seen": eight_bit.from_float(x.numpy()),
+    }
+    if found.signed is not None:
+        result["signed_map"] = found.signed.numpy()
+    return result
+
+
+def attack(
+    subject: Subject, method: Callable[..., Algorithm[Tensor]], *, target: AttackTarget = None, label: Label = None
+) -> Algorithm[dict[str, Any]]:
+    """Change the image a little so that the model is wrong, and prove it on the 8-bit picture.
+
+    The attack works at the image's own size, through the model's resize and crop. Whether it succeeded is judged on the
+    rounded picture, alone, by the path that `classify` takes.
+    """
+    x, see = subject.x, subject.view
+    logits, _ = yield Forward(see(x))
+    before = subject.prediction(logits)
+    y = subject.class_index(Rank(rank=1) if label is None else label, logits)
+    t = None if target is None else subject.class_index(target, logits)
+    if t == y:
+        detail = f"The target and the label are both {subject.card.labels[y]!r}; a targeted attack needs another class."
+        raise BadParameter(detail, errors=[FieldError("/parameters/target", detail)])
+
+    x_adv, partial = yield from so_far(through(see, method(x=x, goal=Goal(y, t), noise=subject.noise)))
+    norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]  # type: ignore[attr-defined]
+    rounded = eight_bit.inside_ball(x.numpy(), x_adv.numpy(), norm, epsilon)
+    x_png = eight_bit.to_float(rounded)
+
+    def judged(picture: Tensor) -> Algorithm[dict[str, Any]]:
+        # Alone and by itself: this is the very query that `classify` makes of the posted picture.
+        after, _ = yield Forward(see(picture))
+        c = int(after.argmax())
+        return {
+            "after": subject.prediction(after),
+            "success": c == t if t is not None else c not in (y, before["index"]),
+            "distance": distance(picture - x),
+        }
+
+    import torch
+
+    on_png = yield from judged(torch.from_numpy(x_png).to(x))
+    on_exact = yield from judged(x_adv)
+    result = {
+        "prediction": before,
+        "before": before,
+        "label": subject.prediction(logits, y),
+        "target": None if t is None else subject.prediction(logits, t),
+        "already_misclassified": y != before["index"],
+        **on_png,
+        "adversarial": rounded,
+        "exact": {**on_exact, "image": x_adv.numpy()},
+    }
+    if norm == "linf" and epsilon < 1 / 255 - 1e-9:
+        result["success"] = False
+        result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no 8-bit picture lies in that ball."
+    if partial:
+        result["partial"] = True
+    return result
+
+
+def so_far(algorithm: Algorithm[R]) -> Algorithm[tuple[R, bool]]:
+    """`algorithm`'s result, or, if it is stopped, what its last Progress would show; and whether it was stopped."""
+    best: Any = None
+    answer: Any = None
+    try:
+        while True:
+            asked = algorithm.send(answer)
+            if isinstance(asked, Progress) and asked.best is not None:
+                best = asked.best
+            answer = yield asked
+    except StopIteration as done:
+        return done.value, False
+    except Stopped:
+        algorithm.close()
+        if best is None:
+            raise
+        return best, True
+
+
+def distance(delta: Tensor) -> dict[str, float | int]:
+    """How far: linf and l2 in units of [0, 1] over all values, l0 as the number of pixels that changed."""
+    return {
+        "linf": float(NORMS["linf"].size(delta)),
+        "l2": float(NORMS["l2"].size(delta.double())),
+        "l0": int((delta != 0).any(0).sum()),
+    }

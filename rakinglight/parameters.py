@@ -1,0 +1,71 @@
+"""What a caller may set: the types, with their limits and what they mean. Algorithms and operations annotate with them.
+
+A parameter is written down once, in the signature of the function that uses it. The JSON Schema that the service
+shows, the check that it makes, the default that it fills in and the table in `docs/` are all read from there.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from rakinglight.norms import NormName
+from rakinglight.objectives import Score
+
+
+def _fraction(value: Any) -> Any:
+    """`"8/255"` is how the field writes an epsilon."""
+    if not isinstance(value, str):
+        return value
+    if value.strip().endswith("%"):
+        raise ValueError(f"{value!r} is a percentage; write it in units of [0, 1], such as 0.03 or '8/255'")
+    try:
+        return float(Fraction(value.replace(" ", "")))
+    except (ValueError, ZeroDivisionError):
+        raise ValueError(f"{value!r} is neither a number nor a fraction such as '8/255'") from None
+
+
+class Rank(BaseModel):
+    """A class by the model's own order for the image at hand: 1 is its first answer, -1 its last."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    rank: int = Field(description="1 is the model's first answer, -1 its last.")
+
+
+class PerImage:
+    """Marks a parameter that may also be a list with one value an image."""
+
+
+_CLASS = "its index, its label, or {'rank': 1} for the model's first answer, {'rank': -1} for its last"
+ClassReference = Annotated[int, Field(strict=True)] | str | Rank
+Target = Annotated[ClassReference | None, Field(description=f"The class that is explained: {_CLASS}."), PerImage]
+AttackTarget = Annotated[
+    ClassReference | None, Field(description=f"Makes the attack targeted: {_CLASS}. None: away from the label."), PerImage
+]
+Label = Annotated[
+    ClassReference | None, Field(description=f"The true class: {_CLASS}. None: the model's own prediction."), PerImage
+]
+
+Epsilon = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(ge=0, le=1, description="Radius of the ball, in units of [0, 1]; '8/255' is eight grey levels."),
+]
+StepSize = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(gt=0, le=1, description="Length of one step, in units of [0, 1] in the chosen norm."),
+]
+Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps.")]
+NormChoice = Annotated[NormName, Field(description="The norm of the ball and of the step.")]
+ScoreChoice = Annotated[
+    Score,
+    Field(description="What is explained: the logit, the probability or its logarithm. Larger is always more of the class."),
+]
+TopK = Annotated[int, Field(ge=1, le=1000, description="How many of the best classes to name.")]
+LayerNames = Annotated[
+    tuple[str, ...], Field(max_length=8, description="Layers whose activations come with the answer.")
+]
+RandomStart = Annotated[bool, Field(description="Start at a random point of the ball instead of at the image.")]

@@ -1,0 +1,136 @@
+"""The words in which an algorithm asks.
+
+An algorithm is a generator. It yields one of these and is sent the answer:
+
+    Forward(rows)                 -> Scores    what the network says of each row
+    Gradient(rows, objective)     -> Slope     the objective of each row, and its derivative
+    Compute(function)             -> what `function()` returns, run in a thread while others go on
+    Progress(step, of, ...)       -> None      how far it is, and what it would show if it were stopped now
+
+and its return value is its result. It knows neither the network nor who drives it.
+
+Rows are [n, C, H, W], pixels in [0, 1]; a single image [C, H, W] is one row, and then the answer has no row dimension
+either. In eval mode rows do not interact, so each row's gradient is its own, whoever else is in the pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from rakinglight.objectives import Objective
+
+#: How a gradient passes a rectifier. Only the standard rule is answered so far.
+Rule = Literal["standard"]
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, eq=False)
+class Forward:
+    """Ask for the logits of `rows` and, where named, the activations of `layers`."""
+
+    rows: Tensor
+    layers: tuple[str, ...] = ()
+    network: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Forward({_shape(self.rows)}{''.join(', ' + layer for layer in self.layers)})"
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """Ask for d objective / d rows."""
+
+    rows: Tensor
+    objective: Objective
+    rule: Rule = "standard"
+    network: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Gradient({_shape(self.rows)}, {self.objective})"
+
+
+@dataclass(frozen=True)
+class Compute:
+    """Work of more than a few milliseconds that is no query. The run waits for it, the engine does not."""
+
+    function: Callable[[], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Progress:
+    """How far a run is.
+
+    best  what the algorithm would return if it had to stop here; a run that is stopped early answers with it
+    """
+
+    step: int
+    of: int
+    objective: float | None = None
+    best: Any = None
+
+
+Query = Forward | Gradient
+Yielded = Forward | Gradient | Compute | Progress
+#: An algorithm under way: yields what it wants to know, is sent the answers, returns `R`.
+Algorithm = Generator[Any, Any, R]
+
+
+class Scores(NamedTuple):
+    """The answer to `Forward`: logits [n, K] and activations {layer: [n, ...]}."""
+
+    logits: Tensor
+    activations: Mapping[str, Tensor] = field(default_factory=dict)  # type: ignore[assignment]
+
+
+class Slope(NamedTuple):
+    """The answer to `Gradient`: the objective [n] and its derivative, of the rows' shape."""
+
+    objective: Tensor
+    gradient: Tensor
+
+
+class Stopped(Exception):  # noqa: N818  it is no error: the run is asked to come to an end
+    """Thrown into a run whose deadline has come or whose rows are spent. Who has something to show catches it.
+
+    reason  `deadline` or `rows`
+    """
+
+    def __init__(self, reason: Literal["deadline", "rows"]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def relayed(
+    algorithm: Algorithm[R],
+    out: Callable[[Any], Any],
+    back: Callable[[Any], Any] = lambda answer: answer,
+) -> Algorithm[R]:
+    """`algorithm`, with `out` between it and who answers, and `back` on the way home.
+
+    What is thrown in goes through to it, and closing one closes the other: from outside the two are one.
+    """
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            asked = algorithm.throw(error) if error else algorithm.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        answer = error = None
+        try:
+            answer = back((yield out(asked)))
+        except GeneratorExit:
+            algorithm.close()
+            raise
+        except BaseException as e:
+            error = e
+
+
+def _shape(rows: Tensor) -> str:
+    return "×".join(map(str, rows.shape))

@@ -1,0 +1,98 @@
+"""A question: one operation on one image of one model, as it crosses from a door to an engine.
+
+A request with a list of images is so many questions. What a door has checked it need not check again, but the engine's
+side builds the same parameter model from it, so an engine never trusts its mail.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rakinglight import catalogue
+
+if TYPE_CHECKING:
+    from rakinglight.engine import Run
+    from rakinglight.network import Network
+    from rakinglight.queries import Progress
+
+
+@dataclass(frozen=True, eq=False)
+class Question:
+    """What is asked of a model about one image.
+
+    model       the network's name
+    pixels      uint8 [H, W, C] with the model's number of channels, or an exact float32 tensor [C, H, W] in [0, 1]
+    parameters  of the operation and the method; what is missing has its default
+    seconds     how long the run may take from when it is taken up, before it is told to stop
+    max_rows    rows that it may send through the network
+    caller      whose it is, for fairness alone
+    """
+
+    operation: str
+    model: str
+    pixels: np.ndarray[Any, Any]
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    seconds: float = 60.0
+    max_rows: int | None = None
+    caller: str = ""
+
+    def to_body(self) -> dict[str, Any]:
+        """The body of a request frame."""
+        body = asdict(self)
+        body["pixels"] = self.pixels
+        return body
+
+    @staticmethod
+    def from_body(body: Mapping[str, Any]) -> Question:
+        return Question(**body)
+
+    def begin(
+        self, networks: Mapping[str, Network], notify: Callable[[Progress | Run[Any]], None] = lambda news: None
+    ) -> Run[dict[str, Any]]:
+        """The run that answers this question, ready to be submitted. Its result is that of the operation.
+
+        Raises NotFound where the model is not among `networks`, and BadParameter.
+        """
+        from rakinglight.engine import Run
+        from rakinglight.errors import NotFound, near
+        from rakinglight.operations import Subject
+
+        if self.model not in networks:
+            raise NotFound(f"There is no model {self.model!r}: {near(self.model, networks)}")
+        card = networks[self.model].card
+        operation = catalogue.operation(self.operation)
+        method = operation.method(self.method)
+        parameters = dict(operation.parameters(method)(**self.parameters))
+        subject = Subject.of(card, self.pixels, self.seed)
+        own = {name: parameters[name] for name in parameters if name in operation.own_parameters}
+        algorithm = operation.run(subject, *([method.begin(parameters)] if method else []), **own)
+        return Run(
+            _naming(algorithm, self.model),
+            caller=self.caller,
+            deadline=time.monotonic() + self.seconds,
+            max_rows=math.inf if self.max_rows is None else self.max_rows,
+            reserve=operation.reserve,
+            notify=notify,
+        )
+
+
+def _naming(algorithm: Any, network: str) -> Any:
+    """`algorithm`, its queries addressed to `network` unless they say otherwise."""
+    from dataclasses import replace
+
+    from rakinglight.queries import Forward, Gradient, relayed
+
+    return relayed(
+        algorithm,
+        lambda asked: replace(asked, network=network)
+        if isinstance(asked, Forward | Gradient) and asked.network is None
+        else asked,
+    )
