@@ -20,35 +20,9 @@ from rakinglight.algorithms.gradient import gradient
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.card import Card
 from rakinglight.errors import BadParameter, FieldError, NotFound, near
+from rakinglight.method import Method
 from rakinglight.parameters import PerImage, Rank
 from rakinglight.queries import Algorithm
-
-
-@dataclass(frozen=True)
-class Method:
-    """One algorithm, as a caller sees it."""
-
-    algorithm: Callable[..., Algorithm[Any]]
-    gradients: bool = True
-
-    @property
-    def name(self) -> str:
-        return self.algorithm.__name__
-
-    @property
-    def summary(self) -> str:
-        return _first_line(self.algorithm)
-
-    def begin(self, parameters: Mapping[str, Any]) -> Callable[..., Algorithm[Any]]:
-        """The algorithm with its parameters set; called with what the operation offers, it takes what it names."""
-        named = inspect.signature(self.algorithm).parameters
-        chosen = {k: parameters[k] for k, p in named.items() if p.kind is p.KEYWORD_ONLY}
-
-        def start(**offered: Any) -> Algorithm[Any]:
-            return self.algorithm(**{k: v for k, v in offered.items() if k in named}, **chosen)
-
-        start.parameters = chosen  # type: ignore[attr-defined]
-        return start
 
 
 @dataclass(frozen=True)
@@ -61,7 +35,7 @@ class Operation:
     """
 
     run: Callable[..., Algorithm[dict[str, Any]]]
-    methods: Sequence[Method] = ()
+    methods: Sequence[Method[Any]] = ()
     include: tuple[str, ...] = ()
     picture: str | None = None
     reserve: int = 0
@@ -74,7 +48,8 @@ class Operation:
 
     @property
     def summary(self) -> str:
-        return _first_line(self.run)
+        """The first line of its docstring."""
+        return (inspect.getdoc(self.run) or "").partition("\n")[0]
 
     @cached_property
     def own_parameters(self) -> frozenset[str]:
@@ -82,10 +57,10 @@ class Operation:
         return frozenset(_fields(self.run))
 
     @cached_property
-    def by_name(self) -> dict[str, Method]:
+    def by_name(self) -> dict[str, Method[Any]]:
         return {method.name: method for method in self.methods}
 
-    def method(self, name: str | None) -> Method | None:
+    def method(self, name: str | None) -> Method[Any] | None:
         """The method called `name`; the first where none is named. Raises BadParameter with the near names."""
         if not self.methods:
             if name is not None:
@@ -97,18 +72,18 @@ class Operation:
             raise _wrong("/method", f"{name!r} is no method of {self.name}: {near(name, self.by_name)}")
         return self.by_name[name]
 
-    def parameters(self, method: Method | None) -> type[BaseModel]:
+    def parameters(self, method: Method[Any] | None) -> type[BaseModel]:
         """The parameters of this operation by this method, as a pydantic model."""
         key = method.name if method else ""
         if key not in self._models:
             fields = _fields(self.run) | (_fields(method.algorithm) if method else {})
             name = "".join(word.title() for word in f"{self.name}_{key}_parameters".split("_"))
             config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-            self._models[key] = create_model(name, __config__=config, **fields)  # type: ignore[call-overload]
+            self._models[key] = create_model(name, __config__=config, **fields)
         return self._models[key]
 
     def check(
-        self, method: Method | None, parameters: Mapping[str, Any], card: Card, images: int
+        self, method: Method[Any] | None, parameters: Mapping[str, Any], card: Card, images: int
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
         """Check what a caller set. Returns all parameters with the defaults filled in, and those of each image.
 
@@ -122,6 +97,12 @@ class Operation:
         for name in ("target", "label"):
             for reference in _listed(getattr(model, name, None)):
                 _check_class(reference, card, f"/parameters/{name}")
+        if getattr(model, "norm", None) == "linf" and getattr(model, "epsilon", 0) > 1:
+            raise _wrong(
+                "/parameters/epsilon",
+                f"epsilon is {filled['epsilon']:g}: pixels are in [0, 1], so a linf ball of 1 holds every image; "
+                "eight grey levels are '8/255'.",
+            )
         for layer in getattr(model, "layers", ()):
             card.check_layer(layer)
         each: list[dict[str, Any]] = [dict(filled) for _ in range(images)]
@@ -172,7 +153,9 @@ def _fields(function: Callable[..., Any]) -> dict[str, Any]:
     names = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
     # Only these are looked up: the others may name torch, which the gateway does not load.
     scope = {name: function.__annotations__[name] for name in names}
-    hints = get_type_hints(type("_", (), {"__annotations__": scope, "__module__": function.__module__}), include_extras=True)
+    hints = get_type_hints(
+        type("_", (), {"__annotations__": scope, "__module__": function.__module__}), include_extras=True
+    )
     fields: dict[str, Any] = {}
     for name in names:
         hint = hints[name]
@@ -199,7 +182,7 @@ def _check_class(reference: Any, card: Card, pointer: str) -> None:
         card.class_index(reference, pointer)
 
 
-def _taught(e: ValidationError, operation: Operation, method: Method | None) -> BadParameter:
+def _taught(e: ValidationError, operation: Operation, method: Method[Any] | None) -> BadParameter:
     """Pydantic's findings, each with the value, the limit and the remedy."""
     model = operation.parameters(method)
     errors: dict[str, str] = {}
@@ -218,7 +201,3 @@ def _taught(e: ValidationError, operation: Operation, method: Method | None) -> 
 
 def _wrong(pointer: str, detail: str) -> BadParameter:
     return BadParameter(detail, errors=[FieldError(pointer, detail)])
-
-
-def _first_line(function: Callable[..., Any]) -> str:
-    return (inspect.getdoc(function) or "").partition("\n")[0]

@@ -16,7 +16,8 @@ Array = np.ndarray[Any, Any]
 
 def to_float(pixels: Array) -> Array:
     """[H, W, C] uint8 -> [C, H, W] float32. The one place where grey levels become numbers."""
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32) / np.float32(255)
+    x: Array = np.ascontiguousarray(pixels.transpose(2, 0, 1)).astype(np.float32) / np.float32(255)
+    return x
 
 
 def from_float(x: Array) -> Array:
@@ -27,9 +28,9 @@ def from_float(x: Array) -> Array:
 def inside_ball(x: Array, x_adv: Array, norm: NormName, epsilon: float) -> Array:
     """The 8-bit picture [H, W, C] nearest to `x_adv` that is within `epsilon` of `x`, where there is one.
 
-    In linf the ball is a box, and rounding stays in its whole levels. In l2 the values that rounding pushed out furthest
-    are taken one level back, until the ball holds. If `x` itself is not made of grey levels and epsilon is under one,
-    there may be none; then it is the picture nearest to `x`.
+    In linf the ball is a box, and rounding stays in its whole levels. In l2 the values that rounding pushed out
+    furthest are taken one level back, until the ball holds. If `x` itself is not made of grey levels and epsilon is
+    under one, there may be none; then it is the picture nearest to `x`.
     """
     base, wanted = x.astype(np.float64) * 255, x_adv.astype(np.float64) * 255
     radius = epsilon * 255 + 1e-4  # float32 pixels are off their level by up to 1e-5 of one

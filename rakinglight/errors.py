@@ -50,9 +50,7 @@ class RakinglightError(Exception):
     title: ClassVar[str] = "Something broke that should not have"
     grpc_status: ClassVar[str] = "INTERNAL"
 
-    def __init__(
-        self, detail: str, *, errors: Iterable[FieldError] = (), retry_after_s: float | None = None
-    ) -> None:
+    def __init__(self, detail: str, *, errors: Iterable[FieldError] = (), retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
         self.errors = tuple(errors)

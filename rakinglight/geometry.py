@@ -54,7 +54,7 @@ class Geometry:
 
 
 def _triangle(n_in: int, n_out: int) -> np.ndarray[Any, Any]:
-    """[n_out, n_in]: a triangle as wide as one output pixel (or one input pixel, if that is wider), rows summing to 1."""
+    """[n_out, n_in]: a triangle as wide as an output pixel (or an input pixel, if that is wider), rows summing to 1."""
     scale = n_in / n_out
     reach = max(scale, 1.0)
     centre = (np.arange(n_out) + 0.5) * scale

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rakinglight.card import Card
 from rakinglight.objectives import CrossEntropy
-from rakinglight.queries import Forward, Gradient, Rule, Scores, Slope
+from rakinglight.queries import Forward, Query, Rule, Scores, Slope
 
 #: Row counts that the probe tries. A pass is padded to one of those that agree.
 TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -31,9 +31,7 @@ class Backend(Protocol):
 
     def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores: ...
 
-    def gradient(
-        self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard"
-    ) -> Slope: ...
+    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope: ...
 
 
 @dataclass(frozen=True)
@@ -59,8 +57,8 @@ class Ladder:
         image   [C, H, W]: the rows are this image and variations of it
 
         Matrix libraries choose another kernel for another shape, and its sums are rounded in another order: on one CPU
-        2, 3, 4, 6, 8 and 12 rows agreed, 1 did not, 16 and more were again another family. Of the families that are found,
-        the one is taken whose best time a row is best; ties go to the one that wastes least on a single row.
+        2, 3, 4, 6, 8 and 12 rows agreed, 1 did not, 16 and more were again another family. Of the families found, the
+        one is taken whose best time a row is best; ties go to the one that wastes least on a single row.
         """
         families: list[list[int]] = []
         pictures: dict[int, tuple[Tensor, ...]] = {}
@@ -110,9 +108,12 @@ class Network:
         down = Ladder.probe(lambda rows: tuple(gradient.gradient(rows, J)), image) if gradient else None
         return Network(card, forward, gradient, up, down)
 
-    def ladder(self, query: type[Forward] | type[Gradient]) -> Ladder:
-        """The row counts for this kind of query."""
-        if query is Forward:
-            return self.forward_ladder
-        assert self.gradient_ladder is not None
-        return self.gradient_ladder
+    def backend(self, query: Query) -> tuple[Backend, Ladder]:
+        """Who answers `query`, and the row counts at which its bits are known.
+
+        Activations come from torch where there is one: a network's ONNX graph has no output for each of its layers.
+        """
+        plain = isinstance(query, Forward) and not query.layers
+        if plain or self.gradient is None or self.gradient_ladder is None:
+            return self.forward, self.forward_ladder
+        return self.gradient, self.gradient_ladder

@@ -41,7 +41,7 @@ class Linf:
 @dataclass(frozen=True)
 class L2:
     def size(self, delta: Tensor) -> Tensor:
-        return delta.flatten(-3).norm(dim=-1)
+        return (delta.flatten(-3) ** 2).sum(-1).sqrt()
 
     def direction(self, g: Tensor) -> Tensor:
         # A gradient of exactly zero has no direction; 1e-10 keeps it zero instead of NaN (torchattacks does the same).

@@ -1,12 +1,11 @@
-"""The operations: what a caller can have done to one image. Each is a run, made of an algorithm and what goes around it.
+"""The operations: what a caller can have done to one image. Each is a run: an algorithm and what goes around it.
 
-An operation's keyword-only arguments are its parameters, as an algorithm's are; the catalogue reads both from here. What
-it returns is a tree of plain values and numpy arrays, which both doors encode and the client reads.
+An operation's keyword-only arguments are its parameters, as an algorithm's are; the catalogue reads both from here.
+What it returns is a tree of plain values and numpy arrays, which both doors encode and the client reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,15 +15,18 @@ from rakinglight import eight_bit
 from rakinglight.card import Card
 from rakinglight.errors import BadParameter, FieldError
 from rakinglight.geometry import Geometry
+from rakinglight.method import Chosen
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import SCORES, Goal
 from rakinglight.parameters import AttackTarget, Label, LayerNames, Rank, ScoreChoice, Target, TopK
-from rakinglight.queries import Algorithm, Forward, Progress, Stopped
+from rakinglight.queries import Algorithm, Compute, Forward, Progress, Stopped, relayed
 from rakinglight.view import View, through
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from rakinglight.algorithms.gradient import Map
 
 R = TypeVar("R")
 
@@ -33,29 +35,27 @@ R = TypeVar("R")
 class Subject:
     """One image before one network.
 
-    x        [C, H, W] in [0, 1], at its own size
-    integers whether x came as 8-bit pixels, so that x * 255 is whole
-    seen     [C, h, w]: x as the model sees it
+    x     [C, H, W] in [0, 1], at its own size
+    view  the way from there to what the model sees
     """
 
     card: Card
     x: Tensor
     view: View
-    integers: bool
     noise: Noise
 
     @staticmethod
-    def of(card: Card, pixels: np.ndarray[Any, Any], seed: int = 0, dtype: str = "float32") -> Subject:
-        """The subject of `pixels`: uint8 [H, W, C], or an exact tensor [C, H, W] in [0, 1]."""
+    def of(card: Card, pixels: np.ndarray[Any, Any], seed: int = 0) -> Subject:
+        """The subject of `pixels`: uint8 [H, W, C], or an exact float32 tensor [C, H, W] in [0, 1]."""
         import torch
 
-        integers = pixels.dtype == np.uint8
-        x = torch.from_numpy(eight_bit.to_float(pixels) if integers else np.array(pixels)).to(getattr(torch, dtype))
+        x = torch.from_numpy(eight_bit.to_float(pixels) if pixels.dtype == np.uint8 else np.array(pixels, np.float32))
         geometry = Geometry.of(x.shape[1], x.shape[2], card.input_shape, card.resize)
-        return Subject(card, x, View(geometry, x), integers, Noise(seed))
+        return Subject(card, x, View(geometry, x), Noise(seed))
 
     @property
     def seen(self) -> Tensor:
+        """[C, h, w]: the image as the model sees it."""
         return self.view(self.x)
 
     def class_index(self, reference: int | str | Rank, logits: Tensor) -> int:
@@ -74,25 +74,27 @@ class Subject:
 
 def classify(subject: Subject, *, top_k: TopK = 5, layers: LayerNames = ()) -> Algorithm[dict[str, Any]]:
     """Name what is in the image: the best classes, and the activations of named layers."""
-    logits, activations = yield Forward(subject.seen, layers)
+    x = subject.seen
+    logits, _ = yield Forward(x)
     best = logits.argsort(descending=True, stable=True)[:top_k].tolist()
     result: dict[str, Any] = {
         "prediction": subject.prediction(logits),
         "predictions": [{**subject.prediction(logits, c), "logit": float(logits[c])} for c in best],
     }
-    if layers:
+    if layers:  # asked apart: another backend may answer, and a prediction must not depend on what else is asked
+        _, activations = yield Forward(x, layers)
         result["activations"] = {layer: a.numpy() for layer, a in activations.items()}
     return result
 
 
 def saliency(
-    subject: Subject, method: Callable[..., Algorithm[Any]], *, target: Target = None, score: ScoreChoice = "logit"
+    subject: Subject, method: Chosen[Map], *, target: Target = None, score: ScoreChoice = "logit"
 ) -> Algorithm[dict[str, Any]]:
     """Show which pixels a class score depends on: a map of the image as the model saw it."""
     x = subject.seen
     logits, _ = yield Forward(x)
     c = subject.class_index(Rank(rank=1) if target is None else target, logits)
-    found = yield from method(x=x, score=SCORES[score](c), noise=subject.noise)
+    found = yield from method.begin(x=x, score=SCORES[score](c), noise=subject.noise)
     result = {
         "prediction": subject.prediction(logits),
         "target": subject.prediction(logits, c),
@@ -105,7 +107,7 @@ def saliency(
 
 
 def attack(
-    subject: Subject, method: Callable[..., Algorithm[Tensor]], *, target: AttackTarget = None, label: Label = None
+    subject: Subject, method: Chosen[Tensor], *, target: AttackTarget = None, label: Label = None
 ) -> Algorithm[dict[str, Any]]:
     """Change the image a little so that the model is wrong, and prove it on the 8-bit picture.
 
@@ -121,24 +123,18 @@ def attack(
         detail = f"The target and the label are both {subject.card.labels[y]!r}; a targeted attack needs another class."
         raise BadParameter(detail, errors=[FieldError("/parameters/target", detail)])
 
-    x_adv, partial = yield from so_far(through(see, method(x=x, goal=Goal(y, t), noise=subject.noise)))
-    norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]  # type: ignore[attr-defined]
-    rounded = eight_bit.inside_ball(x.numpy(), x_adv.numpy(), norm, epsilon)
-    x_png = eight_bit.to_float(rounded)
+    x_adv, partial = yield from so_far(through(see, method.begin(x=x, goal=Goal(y, t), noise=subject.noise)))
+    norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]
+    rounded = yield Compute(lambda: eight_bit.inside_ball(x.numpy(), x_adv.numpy(), norm, epsilon))
 
     def judged(picture: Tensor) -> Algorithm[dict[str, Any]]:
         # Alone and by itself: this is the very query that `classify` makes of the posted picture.
-        after, _ = yield Forward(see(picture))
-        c = int(after.argmax())
-        return {
-            "after": subject.prediction(after),
-            "success": c == t if t is not None else c not in (y, before["index"]),
-            "distance": distance(picture - x),
-        }
+        logits, _ = yield Forward(see(picture))
+        after = subject.prediction(logits)
+        reached = after["index"] == t if t is not None else after["index"] not in (y, before["index"])
+        return {"after": after, "success": reached and y == before["index"], "distance": distance(picture - x)}
 
-    import torch
-
-    on_png = yield from judged(torch.from_numpy(x_png).to(x))
+    on_png = yield from judged(Subject.of(subject.card, rounded).x)
     on_exact = yield from judged(x_adv)
     result = {
         "prediction": before,
@@ -152,7 +148,7 @@ def attack(
     }
     if norm == "linf" and epsilon < 1 / 255 - 1e-9:
         result["success"] = False
-        result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no 8-bit picture lies in that ball."
+        result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no other 8-bit picture is in that ball."
     if partial:
         result["partial"] = True
     return result
@@ -160,18 +156,17 @@ def attack(
 
 def so_far(algorithm: Algorithm[R]) -> Algorithm[tuple[R, bool]]:
     """`algorithm`'s result, or, if it is stopped, what its last Progress would show; and whether it was stopped."""
-    best: Any = None
-    answer: Any = None
+    best: R | None = None
+
+    def out(asked: Any) -> Any:
+        nonlocal best
+        if isinstance(asked, Progress) and asked.best is not None:
+            best = asked.best
+        return asked
+
     try:
-        while True:
-            asked = algorithm.send(answer)
-            if isinstance(asked, Progress) and asked.best is not None:
-                best = asked.best
-            answer = yield asked
-    except StopIteration as done:
-        return done.value, False
+        return (yield from relayed(algorithm, out)), False
     except Stopped:
-        algorithm.close()
         if best is None:
             raise
         return best, True

@@ -42,7 +42,9 @@ _CLASS = "its index, its label, or {'rank': 1} for the model's first answer, {'r
 ClassReference = Annotated[int, Field(strict=True)] | str | Rank
 Target = Annotated[ClassReference | None, Field(description=f"The class that is explained: {_CLASS}."), PerImage]
 AttackTarget = Annotated[
-    ClassReference | None, Field(description=f"Makes the attack targeted: {_CLASS}. None: away from the label."), PerImage
+    ClassReference | None,
+    Field(description=f"Makes the attack targeted: {_CLASS}. None: away from the label."),
+    PerImage,
 ]
 Label = Annotated[
     ClassReference | None, Field(description=f"The true class: {_CLASS}. None: the model's own prediction."), PerImage
@@ -51,18 +53,22 @@ Label = Annotated[
 Epsilon = Annotated[
     float,
     BeforeValidator(_fraction, json_schema_input_type=float | str),
-    Field(ge=0, le=1, description="Radius of the ball, in units of [0, 1]; '8/255' is eight grey levels."),
+    Field(
+        ge=0,
+        le=1000,
+        description="Radius of the ball in units of [0, 1]; '8/255' is eight grey levels. At most 1 in linf.",
+    ),
 ]
 StepSize = Annotated[
     float,
     BeforeValidator(_fraction, json_schema_input_type=float | str),
-    Field(gt=0, le=1, description="Length of one step, in units of [0, 1] in the chosen norm."),
+    Field(gt=0, le=1000, description="Length of one step, in units of [0, 1] in the chosen norm."),
 ]
 Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps.")]
 NormChoice = Annotated[NormName, Field(description="The norm of the ball and of the step.")]
 ScoreChoice = Annotated[
     Score,
-    Field(description="What is explained: the logit, the probability or its logarithm. Larger is always more of the class."),
+    Field(description="What is explained: the logit, the probability, or its logarithm. More is more of the class."),
 ]
 TopK = Annotated[int, Field(ge=1, le=1000, description="How many of the best classes to name.")]
 LayerNames = Annotated[

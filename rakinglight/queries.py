@@ -15,8 +15,9 @@ either. In eval mode rows do not interact, so each row's gradient is its own, wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -31,25 +32,46 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, eq=False)
-class Forward:
-    """Ask for the logits of `rows` and, where named, the activations of `layers`."""
+class Query:
+    """What is asked of a network about some rows.
+
+    rows     [n, C, H, W], or one image [C, H, W]
+    network  its name; None is the one that the engine was asked about
+    """
 
     rows: Tensor
-    layers: tuple[str, ...] = ()
-    network: str | None = None
+    network: str | None = field(default=None, kw_only=True)
 
-    def __repr__(self) -> str:
-        return f"Forward({_shape(self.rows)}{''.join(', ' + layer for layer in self.layers)})"
+    def __len__(self) -> int:
+        return 1 if self.single else len(self.rows)
+
+    @property
+    def single(self) -> bool:
+        """Whether it asks about one image, and wants an answer with no row dimension."""
+        return self.rows.ndim == 3
+
+    @property
+    def batch(self) -> Tensor:
+        """The rows, with a row dimension."""
+        return self.rows[None] if self.single else self.rows
 
 
 @dataclass(frozen=True, eq=False)
-class Gradient:
+class Forward(Query):
+    """Ask for the logits of `rows` and, where named, the activations of `layers`."""
+
+    layers: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Forward({', '.join([_shape(self.rows), *self.layers])})"
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient(Query):
     """Ask for d objective / d rows."""
 
-    rows: Tensor
     objective: Objective
     rule: Rule = "standard"
-    network: str | None = None
 
     def __repr__(self) -> str:
         return f"Gradient({_shape(self.rows)}, {self.objective})"
@@ -75,7 +97,6 @@ class Progress:
     best: Any = None
 
 
-Query = Forward | Gradient
 Yielded = Forward | Gradient | Compute | Progress
 #: An algorithm under way: yields what it wants to know, is sent the answers, returns `R`.
 Algorithm = Generator[Any, Any, R]
@@ -85,7 +106,25 @@ class Scores(NamedTuple):
     """The answer to `Forward`: logits [n, K] and activations {layer: [n, ...]}."""
 
     logits: Tensor
-    activations: Mapping[str, Tensor] = field(default_factory=dict)  # type: ignore[assignment]
+    activations: Mapping[str, Tensor] = MappingProxyType({})
+
+    def cut(self, start: int, stop: int) -> Scores:
+        """The answer for rows `start` to `stop`."""
+        return Scores(self.logits[start:stop], {k: v[start:stop] for k, v in self.activations.items()})
+
+    def first(self) -> Scores:
+        """The answer for the first row, without the row dimension."""
+        return Scores(self.logits[0], {k: v[0] for k, v in self.activations.items()})
+
+    @staticmethod
+    def joined(parts: Sequence[Scores]) -> Scores:
+        """The answer for all rows, given those for some."""
+        from torch import cat
+
+        layers = parts[0].activations
+        return Scores(
+            cat([part.logits for part in parts]), {k: cat([part.activations[k] for part in parts]) for k in layers}
+        )
 
 
 class Slope(NamedTuple):
@@ -94,8 +133,23 @@ class Slope(NamedTuple):
     objective: Tensor
     gradient: Tensor
 
+    def cut(self, start: int, stop: int) -> Slope:
+        """The answer for rows `start` to `stop`."""
+        return Slope(self.objective[start:stop], self.gradient[start:stop])
 
-class Stopped(Exception):  # noqa: N818  it is no error: the run is asked to come to an end
+    def first(self) -> Slope:
+        """The answer for the first row, without the row dimension."""
+        return Slope(self.objective[0], self.gradient[0])
+
+    @staticmethod
+    def joined(parts: Sequence[Slope]) -> Slope:
+        """The answer for all rows, given those for some."""
+        from torch import cat
+
+        return Slope(cat([part.objective for part in parts]), cat([part.gradient for part in parts]))
+
+
+class Stopped(Exception):
     """Thrown into a run whose deadline has come or whose rows are spent. Who has something to show catches it.
 
     reason  `deadline` or `rows`

@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rakinglight import catalogue
+from rakinglight import catalogue, operations
+from rakinglight.errors import NotFound, near
+from rakinglight.queries import Algorithm, Progress, Query, relayed
+from rakinglight.run import Run
 
 if TYPE_CHECKING:
-    from rakinglight.engine import Run
     from rakinglight.network import Network
-    from rakinglight.queries import Progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,19 +62,15 @@ class Question:
 
         Raises NotFound where the model is not among `networks`, and BadParameter.
         """
-        from rakinglight.engine import Run
-        from rakinglight.errors import NotFound, near
-        from rakinglight.operations import Subject
-
         if self.model not in networks:
             raise NotFound(f"There is no model {self.model!r}: {near(self.model, networks)}")
         card = networks[self.model].card
         operation = catalogue.operation(self.operation)
         method = operation.method(self.method)
         parameters = dict(operation.parameters(method)(**self.parameters))
-        subject = Subject.of(card, self.pixels, self.seed)
-        own = {name: parameters[name] for name in parameters if name in operation.own_parameters}
-        algorithm = operation.run(subject, *([method.begin(parameters)] if method else []), **own)
+        subject = operations.Subject.of(card, self.pixels, self.seed)
+        own = {name: parameters[name] for name in operation.own_parameters}
+        algorithm = operation.run(subject, *([method.choose(parameters)] if method else []), **own)
         return Run(
             _naming(algorithm, self.model),
             caller=self.caller,
@@ -84,15 +81,10 @@ class Question:
         )
 
 
-def _naming(algorithm: Any, network: str) -> Any:
+def _naming(algorithm: Algorithm[dict[str, Any]], network: str) -> Algorithm[dict[str, Any]]:
     """`algorithm`, its queries addressed to `network` unless they say otherwise."""
-    from dataclasses import replace
 
-    from rakinglight.queries import Forward, Gradient, relayed
+    def out(asked: Any) -> Any:
+        return replace(asked, network=network) if isinstance(asked, Query) and asked.network is None else asked
 
-    return relayed(
-        algorithm,
-        lambda asked: replace(asked, network=network)
-        if isinstance(asked, Forward | Gradient) and asked.network is None
-        else asked,
-    )
+    return relayed(algorithm, out)

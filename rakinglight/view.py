@@ -1,8 +1,8 @@
 """A view stands between a run's image and the network: the algorithm works at the image's own size, the engine sees the
 model's.
 
-`through` changes what an algorithm asks on the way out and what it is told on the way back, so neither the algorithm nor
-the engine knows of it, and images of different sizes share a pass.
+`through` changes what an algorithm asks on the way out and what it is told on the way back, so neither the algorithm
+nor the engine knows of it, and images of different sizes share a pass.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rakinglight.geometry import Geometry
-from rakinglight.queries import Algorithm, Forward, Gradient, Slope, relayed
+from rakinglight.queries import Algorithm, Query, Slope, relayed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,7 +43,7 @@ def through(view: View, algorithm: Algorithm[R]) -> Algorithm[R]:
     """`algorithm`, seeing the network through `view`."""
 
     def out(asked: Any) -> Any:
-        return replace(asked, rows=view(asked.rows)) if isinstance(asked, Forward | Gradient) else asked
+        return replace(asked, rows=view(asked.rows)) if isinstance(asked, Query) else asked
 
     def back(answer: Any) -> Any:
         return answer._replace(gradient=view.pullback(answer.gradient)) if isinstance(answer, Slope) else answer

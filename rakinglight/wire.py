@@ -49,9 +49,7 @@ class Frame:
 
     def __bytes__(self) -> bytes:
         blobs: list[bytes] = []
-        head = json.dumps(
-            {"kind": self.kind, "body": _lift_arrays(self.body, blobs)}, separators=(",", ":")
-        ).encode()
+        head = json.dumps({"kind": self.kind, "body": _lift_arrays(self.body, blobs)}, separators=(",", ":")).encode()
         length = _U32.size + len(head) + sum(map(len, blobs))
         if length > FRAME_LIMIT:
             raise TooLarge(f"A message of {length} bytes is over the limit of {FRAME_LIMIT}.")

@@ -56,7 +56,5 @@ class OnnxBackend:
             {layer: torch.from_numpy(h).to(rows) for layer, h in zip(layers, heard, strict=True)},
         )
 
-    def gradient(
-        self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard"
-    ) -> Slope:
+    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope:
         raise InternalError("ONNX Runtime answers no gradients; the engine does not ask it for any.")

@@ -17,6 +17,8 @@ class Normalized(nn.Module):
     def __init__(self, network: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.network = network
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).view(-1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
@@ -28,8 +30,8 @@ class Normalized(nn.Module):
 class TorchBackend:
     """Answers on the device it is given, in eval mode, with frozen weights.
 
-    A frozen network in channels_last is about twice as quick on a CPU as the same eager one (`docs/design.md`). On CUDA,
-    TF32 and cuDNN's autotuner are off: both give a row other bits in another pass.
+    A frozen network in channels_last is about twice as quick on a CPU as an eager one (`docs/design.md`). On CUDA, TF32
+    and cuDNN's autotuner are off: both give a row other bits in another pass.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class TorchBackend:
         self.device, self.dtype = torch.device(device), dtype
         self.name = f"torch {torch.__version__} on {self.device.type}"
         module = Normalized(network, mean, std).eval().requires_grad_(False)
-        self.module = module.to(device=self.device, dtype=dtype, memory_format=torch.channels_last)
+        self.module = module.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
@@ -59,9 +61,7 @@ class TorchBackend:
             logits = self.module(self._place(rows))
         return Scores(logits.to(rows), {layer: heard[layer].to(rows) for layer in layers})
 
-    def gradient(
-        self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard"
-    ) -> Slope:
+    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope:
         x = self._place(rows).requires_grad_()
         values = objective(self.module(x))
         # The rows do not interact, so the gradient of the sum holds each row's own.
@@ -77,14 +77,12 @@ class TorchBackend:
         heard: dict[str, Tensor] = {}
 
         def ear(layer: str) -> Callable[[nn.Module, object, Tensor], None]:
-            def hear(module: nn.Module, inputs: object, output: Tensor) -> None:
+            def hear(_module: nn.Module, _inputs: object, output: Tensor) -> None:
                 heard[layer] = output.contiguous()
 
             return hear
 
-        hooks = [
-            self.module.network.get_submodule(layer).register_forward_hook(ear(layer)) for layer in layers
-        ]
+        hooks = [self.module.network.get_submodule(layer).register_forward_hook(ear(layer)) for layer in layers]
         try:
             yield heard
         finally:

@@ -1,0 +1,203 @@
+"""Pictures for people, made from arrays: a map over its photograph, a perturbation made visible, a contact sheet.
+
+A picture here is for looking at. It is enlarged by whole factors until it can be read, it says what its colours mean, and
+it is never what the numbers are taken from: the arrays beside it in the reply are raw. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cmap
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from PIL.PngImagePlugin import PngInfo
+
+from rakinglight import eight_bit
+
+Array = np.ndarray[Any, Any]
+Picture = Image.Image
+
+#: A picture whose shorter side has fewer pixels than this is enlarged: a digit of 32 pixels is a stamp on any screen.
+READABLE = 384
+#: The share of a map's values that its colours tell apart; the few above are shown alike. A gradient's largest value is
+#: often ten times its 99th percentile, and a linear scale up to it would show one bright pixel on black.
+SHOWN = 0.995
+
+GROUND = (17, 17, 20)
+INK = (235, 235, 230)
+FAINT = (150, 150, 148)
+
+
+def overlay(seen: Array, values: Array, *, unit: str = "") -> Picture:
+    """A map over the image that it explains, with a legend that gives the range in raw values.
+
+    seen    uint8 [H, W, C], the image as the model saw it
+    values  [H, W], raw; all of one sign, or signed, and then the colours are two and zero is dark
+    unit    what the values are, for the legend
+    """
+    signed = bool((values < 0).any() and (values > 0).any())
+    size = np.abs(values).astype(np.float64)
+    top = _shown(size)
+    low, high = (-top, top) if signed else (0.0, top) if not (values < 0).any() else (-top, 0.0)
+    scaled = np.clip((values - low) / (high - low), 0, 1)
+    scale = "crameri:berlin" if signed else "bids:inferno" if high > 0 else "bids:inferno_r"
+
+    # Both scales are dark where nothing depends on the pixel: the photograph shows there, in grey, and the colours cover
+    # it where there is something to say.
+    photograph = _grey(seen)[..., None] * np.array([0.42, 0.42, 0.46])
+    cover = np.clip(size / top, 0, 1)[..., None] ** 0.5
+    blended = photograph * (1 - cover) + _colours(scale, scaled) * cover
+    picture = enlarged(_from_unit(blended))
+    note = "linear scale" + (f", cut at {top:.3g} (largest {size.max():.3g})" if top < size.max() else "")
+    return _stacked(picture, _legend(picture.width, scale, low, high, ", ".join(filter(None, (unit, note)))))
+
+
+def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
+    """The difference of two images, amplified around grey so that it can be seen, and the factor.
+
+    before, after  uint8 [H, W, C] or float [C, H, W] in [0, 1], of the same size
+    The factor is the largest whole number at which the largest change still fits.
+    """
+    delta = _unit(after) - _unit(before)
+    largest = float(np.abs(delta).max(initial=0))
+    factor = max(1, math.floor(0.5 / largest + 1e-6)) if largest > 0 else 1
+    picture = enlarged(_from_unit(np.clip(0.5 + factor * delta, 0, 1)))
+    said = f"change × {factor}, grey is none" if largest > 0 else "no pixel changed"
+    return _stacked(picture, _caption(picture.width, said)), factor
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A picture on a contact sheet, with what stands above it and a fainter line below that."""
+
+    picture: Picture
+    title: str = ""
+    note: str = ""
+
+
+def sheet(panels: Sequence[Panel | Picture], *, columns: int | None = None, height: int = READABLE) -> Picture:
+    """Pictures side by side, brought to one height, in rows of `columns` (all in one row up to four)."""
+    panels = [p if isinstance(p, Panel) else Panel(p) for p in panels]
+    if columns is None:
+        columns = len(panels) if len(panels) <= 4 else math.ceil(math.sqrt(len(panels)))
+    gap, words = 16, 52 if any(p.title or p.note for p in panels) else 0
+    scaled = [_to_height(p.picture, height) for p in panels]
+    widths = [max(s.width for s in scaled[c::columns]) for c in range(min(columns, len(scaled)))]
+    rows = math.ceil(len(panels) / columns)
+    page = Image.new("RGB", (sum(widths) + gap * (len(widths) + 1), gap + rows * (height + words + gap)), GROUND)
+    draw = ImageDraw.Draw(page)
+    for i, (panel, picture) in enumerate(zip(panels, scaled, strict=True)):
+        row, column = divmod(i, columns)
+        left, top = gap + sum(widths[:column]) + gap * column, gap + row * (height + words + gap)
+        draw.text((left, top), _fitted(panel.title, 20, widths[column]), INK, _font(20))
+        draw.text((left, top + 26), _fitted(panel.note, 15, widths[column]), FAINT, _font(15))
+        page.paste(picture, (left, top + words))
+    return page
+
+
+def enlarged(picture: Picture, shorter: int = READABLE) -> Picture:
+    """`picture`, enlarged by the smallest whole factor that makes its shorter side `shorter` pixels, if it has fewer."""
+    k = math.ceil(shorter / min(picture.size))
+    return picture if k <= 1 else picture.resize((picture.width * k, picture.height * k), Image.Resampling.NEAREST)
+
+
+def from_pixels(pixels: Array) -> Picture:
+    """uint8 [H, W, C] -> a picture in mode L (C = 1) or RGB."""
+    return Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels))
+
+
+def to_png(picture: Picture, text: Mapping[str, str] | None = None) -> bytes:
+    """`picture` as PNG, with `text` in its text chunks."""
+    chunks = PngInfo()
+    for key, value in (text or {}).items():
+        chunks.add_text(key, value)
+    out = io.BytesIO()
+    picture.save(out, "PNG", pnginfo=chunks)
+    return out.getvalue()
+
+
+def from_png(raw: bytes) -> Picture:
+    """The picture in `raw`, loaded; its text chunks are in `.info`."""
+    picture = Image.open(io.BytesIO(raw), formats=["PNG"])
+    picture.load()
+    return picture
+
+
+def _shown(size: Array) -> float:
+    """The value at which the colours end: that of SHOWN of the pixels, or the largest where most are zero."""
+    top = float(np.quantile(size, SHOWN))
+    return top or float(size.max()) or 1.0
+
+
+def _unit(image: Array) -> Array:
+    """[H, W, C] float64 in [0, 1] of either form of an image."""
+    return np.asarray(image / 255.0 if image.dtype == np.uint8 else image.transpose(1, 2, 0).astype(np.float64))
+
+
+def _grey(pixels: Array) -> Array:
+    """[H, W] in [0, 1]."""
+    unit = _unit(pixels)
+    return np.asarray(unit[..., 0] if unit.shape[-1] == 1 else unit @ np.array([0.299, 0.587, 0.114]))
+
+
+def _from_unit(image: Array) -> Picture:
+    return from_pixels(eight_bit.from_float(image.transpose(2, 0, 1))).convert("RGB")
+
+
+def _colours(scale: str, values: Array) -> Array:
+    """[..., 3] in [0, 1] of values in [0, 1]."""
+    return np.asarray(cmap.Colormap(scale)(values))[..., :3]
+
+
+def _legend(width: int, scale: str, low: float, high: float, note: str) -> Picture:
+    """The colours with the raw values at their ends, and below them what they say."""
+    strip = Image.new("RGB", (width, 56), GROUND)
+    draw = ImageDraw.Draw(strip)
+    ends = [f"{v:.3g}" for v in (low, high)]
+    left, right = (math.ceil(_font(15).getlength(end)) + 18 for end in ends)
+    bar = _from_unit(_colours(scale, np.linspace(0, 1, max(2, width - left - right)))[None].repeat(14, 0))
+    strip.paste(bar, (left, 10))
+    draw.text((8, 17), ends[0], INK, _font(15), anchor="lm")
+    draw.text((width - 8, 17), ends[1], INK, _font(15), anchor="rm")
+    draw.text((width // 2, 41), _fitted(note, 14, width - 16), FAINT, _font(14), anchor="mm")
+    return strip
+
+
+def _caption(width: int, words: str) -> Picture:
+    strip = Image.new("RGB", (width, 30), GROUND)
+    ImageDraw.Draw(strip).text((width // 2, 15), _fitted(words, 14, width - 16), FAINT, _font(14), anchor="mm")
+    return strip
+
+
+def _stacked(above: Picture, below: Picture) -> Picture:
+    page = Image.new("RGB", (above.width, above.height + below.height), GROUND)
+    page.paste(above, (0, 0))
+    page.paste(below, (0, above.height))
+    return page
+
+
+def _to_height(picture: Picture, height: int) -> Picture:
+    """At `height`, crisp where it is enlarged and smooth where it is made smaller."""
+    picture = enlarged(picture.convert("RGB"), height)
+    width = round(picture.width * height / picture.height)
+    return picture if picture.height == height else picture.resize((width, height), Image.Resampling.LANCZOS)
+
+
+def _fitted(words: str, size: int, width: int) -> str:
+    """`words`, cut with an ellipsis where they are wider than `width`."""
+    if _font(size).getlength(words) <= width:
+        return words
+    while words and _font(size).getlength(words + "...") > width:
+        words = words[:-1]
+    return words.rstrip() + "..."
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

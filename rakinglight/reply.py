@@ -1,0 +1,172 @@
+"""From what a run returned to what a caller reads: geometry added, pictures made, narrowed to what was asked for.
+
+A reply exists in one form inside, a tree of plain values in which arrays are numpy and pictures are PNG bytes, and in two
+outside: JSON (`to_json`) and NPZ (`to_npz`). `from_json` and `from_npz` lead back. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rakinglight import pictures
+from rakinglight.card import Card
+from rakinglight.catalogue import Operation
+from rakinglight.errors import BadParameter, FieldError, InternalError, NotAcceptable, near
+from rakinglight.geometry import Geometry
+from rakinglight.wire import array_from_json, array_to_json
+
+Array = np.ndarray[Any, Any]
+Entry = dict[str, Any]
+
+#: Where a picture stands in a reply: in JSON it is base64, and no name tells it from another string.
+PICTURES = frozenset({"adversarial", "overlay", "picture"})
+
+
+def check_include(operation: Operation, include: Collection[str] | None) -> frozenset[str]:
+    """What a result of `operation` is to carry. None means all. Raises BadParameter for a name that it does not have."""
+    if include is None:
+        return frozenset(operation.include)
+    for i, name in enumerate(include):
+        if name not in operation.include:
+            detail = f"{operation.name} has nothing called {name!r} to include: {near(str(name), operation.include)}"
+            raise BadParameter(detail, errors=[FieldError(f"/include/{i}", detail)])
+    return frozenset(include)
+
+
+def finish(
+    operation: Operation,
+    result: Mapping[str, Any],
+    pixels: Array,
+    card: Card,
+    include: Collection[str] | None,
+    facts: Mapping[str, str],
+) -> Entry:
+    """One entry of a reply's `results`.
+
+    result   what the operation returned
+    pixels   the image that it was asked about, uint8 [H, W, C] or float32 [C, H, W]
+    include  the names that the entry carries beyond numbers and labels; None means all that the operation has
+    facts    what the text chunks of an adversarial PNG say: model, method, epsilon, request_id
+    """
+    wanted = check_include(operation, include)
+    height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
+    entry = {name: value for name, value in result.items() if name != "seen"}
+    entry["geometry"] = Geometry.of(height, width, card.input_shape, card.resize).to_json()
+    if "overlay" in wanted and "map" in result:
+        entry["overlay"] = pictures.to_png(pictures.overlay(result["seen"], result["map"]))
+    if "adversarial" in result:
+        if "perturbation" in wanted:
+            picture, factor = pictures.perturbation(pixels, result["adversarial"])
+            entry["perturbation"] = {"picture": pictures.to_png(picture), "factor": factor}
+        entry["adversarial"] = pictures.to_png(pictures.from_pixels(result["adversarial"]), facts)
+    return {name: value for name, value in entry.items() if name in wanted or name not in operation.include}
+
+
+def picture(operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes:
+    """The one picture of `operation`'s answer as PNG; several images stand side by side.
+
+    Raises NotAcceptable where the operation has none, or where `include` has left it out.
+    """
+    name = operation.picture
+    if name is None:
+        raise NotAcceptable(f"{operation.name} has no picture; ask for application/json or application/x-npz.")
+    if not entries or any(name not in entry for entry in entries):
+        raise NotAcceptable(
+            f"The picture of {operation.name} is {name!r}, which is not in this reply; put it into include."
+        )
+    if len(entries) == 1:
+        return bytes(entries[0][name])  # untouched: an adversarial picture is judged by its very pixels
+    return pictures.to_png(pictures.sheet([pictures.from_png(entry[name]) for entry in entries]))
+
+
+def to_json(value: Any) -> Any:
+    """`value` as JSON has it: arrays as {"dtype", "shape", "data"}, pictures as base64."""
+    match value:
+        case np.ndarray():
+            return array_to_json(value)
+        case np.generic():
+            return value.item()
+        case bytes():
+            return base64.b64encode(value).decode()
+        case Mapping():
+            return {name: to_json(v) for name, v in value.items()}
+        case list() | tuple():
+            return [to_json(v) for v in value]
+        case _:
+            return value
+
+
+def from_json(value: Any, name: str = "") -> Any:
+    """What `to_json` was given."""
+    match value:
+        case {"dtype": _, "shape": _, "data": _}:
+            return array_from_json(value, name)
+        case dict():
+            return {key: from_json(v, key) for key, v in value.items()}
+        case list():
+            return [from_json(v, name) for v in value]
+        case str() if name in PICTURES:
+            return base64.b64decode(value)
+        case _:
+            return value
+
+
+def to_npz(entries: Sequence[Mapping[str, Any]], reply: Mapping[str, Any] | None = None) -> bytes:
+    """A reply as NPZ, which numpy reads on its own: `numpy.load(file)["results.0.map"]`.
+
+    entries  the reply's `results`
+    reply    its other members
+    Arrays are members named by their path; pictures are uint8 [n], the bytes of the PNG. The member `reply` is the whole
+    reply as JSON text, in which {"npz": path} stands for each of them.
+    """
+    members: dict[str, Array] = {}
+
+    def lift(value: Any, path: str) -> Any:
+        match value:
+            case np.ndarray():
+                members[path] = value
+                return {"npz": path}
+            case bytes():
+                members[path] = np.frombuffer(value, np.uint8)
+                return {"npz": path, "picture": True}
+            case Mapping():
+                return {name: lift(v, f"{path}.{name}" if path else name) for name, v in value.items()}
+            case list() | tuple():
+                return [lift(v, f"{path}.{i}") for i, v in enumerate(value)]
+            case _:
+                return to_json(value)
+
+    text = json.dumps(lift({**(reply or {}), "results": entries}, ""))
+    out = io.BytesIO()
+    np.savez(out, allow_pickle=False, reply=np.array(text), **members)
+    return out.getvalue()
+
+
+def from_npz(raw: bytes) -> dict[str, Any]:
+    """The reply that `to_npz` wrote. Raises InternalError where `raw` is none."""
+
+    def lower(value: Any) -> Any:
+        match value:
+            case {"npz": path, "picture": True}:
+                return members[path].tobytes()
+            case {"npz": path}:
+                return members[path]
+            case dict():
+                return {name: lower(v) for name, v in value.items()}
+            case list():
+                return [lower(v) for v in value]
+            case _:
+                return value
+
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as file:
+            members = dict(file)
+        return dict(lower(json.loads(str(members["reply"]))))
+    except (KeyError, OSError, ValueError) as e:
+        raise InternalError(f"{len(raw)} bytes of NPZ are no reply: {e}.") from e

@@ -1,0 +1,203 @@
+"""A worker: an engine in its own thread, and a mailbox for each question.
+
+Whoever hosts it (a TorchServe handler, a child process, the command line with `--local`) only exchanges mail:
+
+    open(ticket, request) ──> [ engine's thread ] ──> collect(ticket): progress, then one result or problem
+    close(ticket): the caller is gone
+
+A mailbox holds the newest progress and at most one last frame, so who collects slowly, or never, costs no memory.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import threading
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from rakinglight.engine import Cancelled, Engine, Run
+from rakinglight.errors import BadParameter, InternalError, RakinglightError, Unreadable
+from rakinglight.network import Network
+from rakinglight.queries import Progress
+from rakinglight.question import Question
+from rakinglight.wire import Frame
+
+log = logging.getLogger("rakinglight.worker")
+
+
+@dataclass(eq=False)
+class Mailbox:
+    """What a ticket's caller has not collected yet.
+
+    asked_at  when its host last asked for news, on `time.monotonic`'s clock
+    """
+
+    run: Run[Any] | None = None
+    progress: Frame | None = None
+    last: Frame | None = None
+    asked_at: float = field(default_factory=time.monotonic)
+
+
+class Worker:
+    """Answers questions about `networks`.
+
+    patience  seconds without a `collect` after which a run is taken for abandoned and cancelled
+    """
+
+    def __init__(self, networks: Iterable[Network], *, patience: float = math.inf) -> None:
+        self.engine = Engine(networks)
+        self.patience = patience
+        self._mail: dict[str, Mailbox] = {}
+        self._arrived = threading.Condition()
+        self._stopping = threading.Event()
+        # A daemon, so that a host whose own work has ended can leave.
+        self._thread = threading.Thread(target=self._drive, name="engine", daemon=True)
+        self._thread.start()
+
+    def __repr__(self) -> str:
+        return f"<Worker of {', '.join(self.engine.networks)}: {len(self._mail)} tickets>"
+
+    def open(self, ticket: str, request: bytes | Frame) -> None:
+        """Take up the question in `request`. Whatever is wrong with it becomes the problem of this ticket alone."""
+        mailbox = Mailbox()
+        self._mail[ticket] = mailbox
+        try:
+            frame = request if isinstance(request, Frame) else Frame.read(request)
+            if frame.kind != "request":
+                raise Unreadable(f"A {frame.kind!r} frame asks nothing; send a request.")
+            if frame.body.get("operation") == "snapshot":
+                self._deliver(mailbox, Frame("result", {"result": self.snapshot()}))
+            else:
+                mailbox.run = self._begin(mailbox, frame.body)
+                self.engine.submit(mailbox.run)
+        except Exception as e:
+            self._deliver(mailbox, problem(e))
+
+    def collect(self, ticket: str) -> tuple[list[Frame], bool]:
+        """The frames that are new for `ticket`, and whether the last of them is the end: then the ticket is no more."""
+        mailbox = self._mail.get(ticket)
+        if mailbox is None:
+            return [problem(InternalError(f"Ticket {ticket} is not known here; its run was closed."))], True
+        with self._arrived:
+            news = [frame for frame in (mailbox.progress, mailbox.last) if frame]
+            mailbox.progress, mailbox.asked_at = None, time.monotonic()
+        if mailbox.last:
+            del self._mail[ticket]
+        return news, mailbox.last is not None
+
+    def close(self, ticket: str) -> None:
+        """Forget `ticket`; its run is cancelled before the next pass."""
+        mailbox = self._mail.pop(ticket, None)
+        if mailbox and mailbox.run:
+            self.engine.cancel(mailbox.run)
+
+    def wait(self, timeout: float) -> None:
+        """Wait until some ticket has come to its end, or `timeout` seconds. Progress alone is no reason to wake up."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: any(mailbox.last for mailbox in list(self._mail.values())), timeout)
+
+    def snapshot(self) -> dict[str, Any]:
+        """What the engine has done and is doing, for monitoring: counters, and who answers for each network."""
+        counts, engine = self.engine.counts, self.engine
+        return {
+            "pid": os.getpid(),
+            "live": len(engine.running),
+            "waiting": len(engine.waiting),
+            "passes": dict(counts.passes),
+            "rows": dict(counts.rows),
+            "padding": dict(counts.padding),
+            "rows_a_pass": {str(n): times for n, times in dict(counts.rows_a_pass).items()},
+            "runs_a_pass": {str(n): times for n, times in dict(counts.runs_a_pass).items()},
+            "failed_passes": counts.failed_passes,
+            "networks": {name: _described(network) for name, network in engine.networks.items()},
+        }
+
+    def stop(self) -> None:
+        """Cancel every run and end the thread."""
+        self._stopping.set()
+        self.engine.wake()
+        self._thread.join()
+
+    # ── on the engine's thread ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _drive(self) -> None:
+        try:
+            self.engine.run_until(self._done)
+            self.engine.close()
+        except BaseException:
+            # Nobody would be answered any more: better that the host dies and is replaced than that it looks alive.
+            log.critical("the engine's thread broke", exc_info=True)
+            os._exit(70)
+
+    def _done(self) -> bool:
+        if not math.isinf(self.patience):
+            oldest = time.monotonic() - self.patience
+            for ticket, mailbox in list(self._mail.items()):
+                if mailbox.asked_at < oldest:
+                    log.warning("nobody has asked for %s in %g s; its run is cancelled", ticket, self.patience)
+                    self.close(ticket)
+        return self._stopping.is_set()
+
+    def _begin(self, mailbox: Mailbox, body: dict[str, Any]) -> Run[dict[str, Any]]:
+        def notify(news: Progress | Run[Any]) -> None:
+            if isinstance(news, Progress):
+                mailbox.progress = Frame("progress", {"step": news.step, "of": news.of, "objective": news.objective})
+            elif isinstance(news.error, Cancelled):
+                self._deliver(mailbox, problem(InternalError("The run was cancelled by its host.")))
+            elif news.error is not None:
+                self._deliver(mailbox, problem(news.error))
+            else:
+                self._deliver(mailbox, self._result(question.model, news))
+
+        question = Question.from_body(body)
+        return question.begin(self.engine.networks, notify)
+
+    def _result(self, model: str, run: Run[dict[str, Any]]) -> Frame:
+        network = self.engine.networks[model]
+        return Frame(
+            "result",
+            {
+                "result": run.result,
+                "cost": {"forward_rows": run.cost.forward_rows, "gradient_rows": run.cost.gradient_rows},
+                "answered_by": _answered_by(network),
+            },
+        )
+
+    def _deliver(self, mailbox: Mailbox, last: Frame) -> None:
+        with self._arrived:
+            mailbox.last = last
+            self._arrived.notify_all()
+
+
+def problem(error: BaseException) -> Frame:
+    """`error` as the last frame of a stream. What was not raised on purpose is logged and told as an internal error."""
+    if isinstance(error, ValidationError):  # the gateway has checked it, so this is another gateway's mail
+        error = BadParameter(f"The parameters do not fit: {error.errors(include_url=False, include_input=False)}.")
+    if not isinstance(error, RakinglightError):
+        log.error("a question failed", exc_info=error)
+        error = InternalError(f"The worker failed with {type(error).__name__}; its log has the trace.")
+    return Frame("problem", error.problem())
+
+
+def encoded(frame: Frame) -> bytes:
+    """The bytes of `frame`; of a problem, where it cannot be encoded."""
+    try:
+        return bytes(frame)
+    except Exception as e:
+        return bytes(problem(e))
+
+
+def _answered_by(network: Network) -> dict[str, str | None]:
+    return {"forward": network.forward.name, "gradient": network.gradient.name if network.gradient else None}
+
+
+def _described(network: Network) -> dict[str, Any]:
+    ladders = {"forward": network.forward_ladder, "gradient": network.gradient_ladder}
+    counts = {kind: list(ladder.counts) if ladder else [] for kind, ladder in ladders.items()}
+    return {**_answered_by(network), "counts": counts}
