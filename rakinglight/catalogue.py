@@ -21,7 +21,7 @@ from rakinglight.algorithms.pgd import pgd
 from rakinglight.card import Card
 from rakinglight.errors import BadParameter, FieldError, NotFound, near
 from rakinglight.method import Method
-from rakinglight.parameters import PerImage, Rank
+from rakinglight.parameters import A_CLASS, PerImage, Rank
 from rakinglight.queries import Algorithm
 
 
@@ -82,6 +82,13 @@ class Operation:
             self._models[key] = create_model(name, __config__=config, **fields)
         return self._models[key]
 
+    def read(self, method: Method[Any] | None, parameters: Mapping[str, Any]) -> BaseModel:
+        """`parameters` with the defaults filled in. Raises BadParameter with a pointer to every field at fault."""
+        try:
+            return self.parameters(method)(**parameters)
+        except ValidationError as e:
+            raise _taught(e, self, method, parameters) from None
+
     def check(
         self, method: Method[Any] | None, parameters: Mapping[str, Any], card: Card, images: int
     ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -89,10 +96,7 @@ class Operation:
 
         Raises BadParameter with a pointer to every field at fault.
         """
-        try:
-            model = self.parameters(method)(**parameters)
-        except ValidationError as e:
-            raise _taught(e, self, method) from None
+        model = self.read(method, parameters)
         filled = model.model_dump(mode="json")
         for name in ("target", "label"):
             for reference in _listed(getattr(model, name, None)):
@@ -182,16 +186,21 @@ def _check_class(reference: Any, card: Card, pointer: str) -> None:
         card.class_index(reference, pointer)
 
 
-def _taught(e: ValidationError, operation: Operation, method: Method[Any] | None) -> BadParameter:
+def _taught(
+    e: ValidationError, operation: Operation, method: Method[Any] | None, parameters: Mapping[str, Any]
+) -> BadParameter:
     """Pydantic's findings, each with the value, the limit and the remedy."""
     model = operation.parameters(method)
     errors: dict[str, str] = {}
     for found in e.errors(include_url=False):
         name = str(found["loc"][0]) if found["loc"] else ""
         pointer = f"/parameters/{name}"
-        if found["type"] == "extra_forbidden":
+        if name not in model.model_fields:
             by = f" by {method.name}" if method else ""
             errors[pointer] = f"{name!r} is no parameter of {operation.name}{by}: {near(name, model.model_fields)}"
+        elif _per_image(model, name):  # of the many forms of a class, pydantic says for each why it is not that one
+            shown = repr(parameters[name])
+            errors[pointer] = f"{name} is {shown[:80]}: a class is {A_CLASS}; a list has one an image."
         else:
             shown = repr(found["input"])
             message = found["msg"].removeprefix("Value error, ")

@@ -22,7 +22,8 @@ def to_float(pixels: Array) -> Array:
 
 def from_float(x: Array) -> Array:
     """[C, H, W] in [0, 1] -> the nearest [H, W, C] uint8."""
-    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8).transpose(1, 2, 0)
+    grey: Array = np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)
+    return grey.transpose(1, 2, 0)
 
 
 def inside_ball(x: Array, x_adv: Array, norm: NormName, epsilon: float) -> Array:
@@ -39,11 +40,13 @@ def inside_ball(x: Array, x_adv: Array, norm: NormName, epsilon: float) -> Array
         level = np.where(low <= high, np.clip(np.rint(wanted), low, high), np.rint(base))
     else:
         level = np.rint(np.clip(wanted, 0, 255))
-        away = level - base
-        back = level - np.sign(away)  # one level towards x
-        saved = away**2 - (back - base) ** 2
-        excess = (away**2).sum() - radius**2
-        if excess > 0:
+        # Once is enough if x is made of grey levels: one level back is nearer to x than `wanted` was.
+        while (excess := ((level - base) ** 2).sum() - radius**2) > 0:
+            away = level - base
+            back = level - np.sign(away)  # one level towards x
+            saved = away**2 - (back - base) ** 2
+            if not (saved > 0).any():
+                break
             # Those first that rounding moved out furthest: taking them back costs the perturbation least.
             order = np.argsort(-np.where(saved > 0, np.abs(level - base) - np.abs(wanted - base), -np.inf), axis=None)
             gains = saved.ravel()[order].clip(0)

@@ -128,9 +128,13 @@ class Engine:
         if not asking:
             return []
         first = self._query(asking[0])
-        alike = [run for run in asking if passes.key(self._query(run)) == passes.key(first)]
+        alike = [run for run in asking if self._key(self._query(run)) == self._key(first)]
         _, ladder = self._network(first).backend(first)
         return passes.deal(alike, ladder.limit)
+
+    def _key(self, query: Query) -> tuple[object, ...]:
+        """Queries that are equal in this may share a pass."""
+        return self._network(query).card.name, *passes.key(query)
 
     def _answers(self, seats: Sequence[Seat]) -> Sequence[Scores | Slope | Exception]:
         """What each seat is told: its rows' answer, or the failure that is its own."""
@@ -151,7 +155,7 @@ class Engine:
             self._advance(run, error=answer)
             return
         run.take(answer, len(seat))
-        if not torch.isfinite(answer[0]).all():
+        if not all(part.isfinite().all() for part in answer if isinstance(part, torch.Tensor)):
             network = self._network(seat.query).card.name
             detail = f"{network} answers {seat.query} with NaN or infinity; look at its weights and at the input."
             self._advance(run, error=BadParameter(detail))
@@ -171,8 +175,11 @@ class Engine:
     # ── one run ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _board(self) -> None:
+        """Begin runs while there is room: next is the first in line of the caller with the fewest aboard."""
         while self.waiting and len(self.running) < self.live_limit:
-            run = self.waiting.popleft()
+            aboard = Counter(run.caller for run in self.running)
+            run = min(self.waiting, key=lambda run: aboard[run.caller])
+            self.waiting.remove(run)
             self.running.append(run)
             self._advance(run)
 
@@ -207,6 +214,8 @@ class Engine:
         if query.network is not None and query.network not in self.networks:
             return InternalError(f"No network {query.network!r} is loaded.")
         network = self._network(query)
+        if not len(query):
+            return InternalError(f"{query} asks about no rows; ask about one at least.")
         if isinstance(query, Gradient) and network.gradient is None:
             return BadParameter(
                 f"{network.card.name} came as an ONNX file and answers no gradients; classify and every method that "
@@ -275,8 +284,8 @@ class Engine:
                 self._inbox.get_nowait()()
 
     def _wait_for_mail(self) -> None:
-        """Until a letter comes, or a deadline."""
-        nearest = min((run.deadline for run in [*self.running, *self.waiting]), default=math.inf)
+        """Until a letter comes, or the deadline of one who waits; who is running computes, and comes back by mail."""
+        nearest = min((run.deadline for run in self.waiting), default=math.inf)
         with suppress(Empty):
             self._inbox.get(timeout=None if math.isinf(nearest) else max(0.001, nearest - time.monotonic()))()
 

@@ -45,19 +45,23 @@ class Geometry:
     def matrices(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
         """A [h, H] and B [w, W], float64: the model sees A x B^T of each channel."""
         top, left, h, w = self.crop
-        rows = _triangle(self.original[0], self.resized[0])[top : top + h]
-        columns = _triangle(self.original[1], self.resized[1])[left : left + w]
+        rows = _triangle(self.original[0], self.resized[0], top, h)
+        columns = _triangle(self.original[1], self.resized[1], left, w)
         return rows, columns
 
     def to_json(self) -> dict[str, list[int]]:
         return {"original": list(self.original), "resized": list(self.resized), "crop": list(self.crop)}
 
 
-def _triangle(n_in: int, n_out: int) -> np.ndarray[Any, Any]:
-    """[n_out, n_in]: a triangle as wide as an output pixel (or an input pixel, if that is wider), rows summing to 1."""
+def _triangle(n_in: int, n_out: int, first: int, count: int) -> np.ndarray[Any, Any]:
+    """[count, n_in]: of a resize from n_in to n_out pixels, what makes the `count` that begin at `first`.
+
+    A triangle as wide as one output pixel (or one input pixel, if that is wider), rows summing to 1. Only what the crop
+    keeps is made: an image of 10,000 x 1 has millions of pixels once its shorter side is resized.
+    """
     scale = n_in / n_out
     reach = max(scale, 1.0)
-    centre = (np.arange(n_out) + 0.5) * scale
+    centre = (np.arange(first, first + count) + 0.5) * scale
     distance = np.abs(np.arange(n_in) + 0.5 - centre[:, None]) / reach
     weights = np.clip(1.0 - distance, 0.0, None)
     return np.asarray(weights / weights.sum(1, keepdims=True))

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from math import inf
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from rakinglight.card import Card
+from rakinglight.errors import InternalError
 from rakinglight.objectives import CrossEntropy
 from rakinglight.queries import Forward, Query, Rule, Scores, Slope
 
 #: Row counts that the probe tries. A pass is padded to one of those that agree.
 TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
+#: These are tried however long they take, so that a busy moment at load does not end all sharing.
+ALWAYS_TRIED = 4
+#: One row alone has bits of its own on some machines, and is as quick a row as many. A family of that one count shares
+#: no pass, so it is taken only where it is this many times quicker.
+LONELY = 1.5
+#: Turns that each backend has at the start, when the quickest is chosen.
+TURNS = 5
 #: No pass is longer than this, so that nobody waits long for the next (`docs/design.md`).
 PASS_S = 0.15
+
+#: (question, measure) -> the answer that is on file for the question, else what `measure` finds, in plain values.
+Known = Callable[[str, Callable[[], Any]], Any]
 
 
 class Backend(Protocol):
@@ -67,10 +80,8 @@ class Ladder:
         for n in TRIED:
             rows = variations[:n]
             first = answer(rows)
-            begun = time.perf_counter()
-            again = answer(rows.flip(0))
-            seconds[n] = time.perf_counter() - begun
-            if n > 1 and seconds[n] > longest_s:
+            again, seconds[n] = _quickest(answer, rows.flip(0))
+            if n > ALWAYS_TRIED and seconds[n] > longest_s:
                 break
             if not all(torch.equal(a, b.flip(0)) for a, b in zip(first, again, strict=True)):
                 continue  # here a row's place in the pass matters: never use this count
@@ -81,8 +92,35 @@ class Ladder:
                     break
             else:
                 families.append([n])
-        best = min(families, key=lambda family: (min(seconds[n] / n for n in family), family[0]))
+        if not families:
+            raise InternalError("The network answers the same rows otherwise each time; is it in eval mode?")
+
+        def cost(family: list[int]) -> tuple[float, int]:
+            return min(seconds[n] / n for n in family) * (LONELY if family == [1] else 1), family[0]
+
+        best = min(families, key=cost)
         return Ladder(tuple(best))
+
+
+def _quickest(answer: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[tuple[Tensor, ...], float]:
+    """The answer to `rows`, and the least of two times for it in seconds: other work on the machine only adds."""
+    times = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        found = answer(rows)
+        times.append(time.perf_counter() - begun)
+    return found, min(times)
+
+
+def _quickest_of(backends: Sequence[Backend], rows: Tensor) -> Backend:
+    """The backend that scores `rows` soonest. They take turns, so that a busy moment strikes them all."""
+    seconds = {backend.name: inf for backend in backends}
+    for _ in range(TURNS):
+        for backend in backends:
+            begun = time.perf_counter()
+            backend.forward(rows)
+            seconds[backend.name] = min(seconds[backend.name], time.perf_counter() - begun)
+    return min(backends, key=lambda backend: seconds[backend.name])
 
 
 def _agree(few: tuple[Tensor, ...], many: tuple[Tensor, ...]) -> bool:
@@ -100,13 +138,33 @@ class Network:
     gradient_ladder: Ladder | None = None
 
     @staticmethod
-    def probed(card: Card, forward: Backend, gradient: Backend | None = None) -> Network:
-        """A network whose ladders were measured here and now."""
+    def probed(
+        card: Card,
+        backends: Sequence[Backend],
+        gradient: Backend | None = None,
+        known: Known = lambda question, measure: measure(),
+    ) -> Network:
+        """A network whose row counts were measured; `Forward` goes to the quickest of `backends`.
+
+        known  what was measured before (`rakinglight.probes`); without it all is measured now
+        """
         image = torch.rand(card.input_shape, generator=torch.Generator().manual_seed(0))
         J = CrossEntropy(0)
-        up = Ladder.probe(lambda rows: (forward.forward(rows).logits,), image)
-        down = Ladder.probe(lambda rows: tuple(gradient.gradient(rows, J)), image) if gradient else None
-        return Network(card, forward, gradient, up, down)
+
+        def scores(backend: Backend, rows: Tensor) -> tuple[Tensor, ...]:
+            return (backend.forward(rows).logits,)
+
+        def slopes(backend: Backend, rows: Tensor) -> tuple[Tensor, ...]:
+            return tuple(backend.gradient(rows, J))
+
+        def ladder(answer: Callable[[Backend, Tensor], tuple[Tensor, ...]], backend: Backend) -> Ladder:
+            question = f"row counts of {answer.__name__} by {backend.name}"
+            return Ladder(tuple(known(question, lambda: Ladder.probe(partial(answer, backend), image).counts)))
+
+        names = [backend.name for backend in backends]
+        choose = partial(_quickest_of, backends, image.expand(4, *image.shape))
+        forward = backends[names.index(known(f"quickest of {' and '.join(names)}", lambda: choose().name))]
+        return Network(card, forward, gradient, ladder(scores, forward), ladder(slopes, gradient) if gradient else None)
 
     def backend(self, query: Query) -> tuple[Backend, Ladder]:
         """Who answers `query`, and the row counts at which its bits are known.

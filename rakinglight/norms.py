@@ -44,8 +44,10 @@ class L2:
         return (delta.flatten(-3) ** 2).sum(-1).sqrt()
 
     def direction(self, g: Tensor) -> Tensor:
-        # A gradient of exactly zero has no direction; 1e-10 keeps it zero instead of NaN (torchattacks does the same).
-        return g / (self.size(g)[..., None, None, None] + 1e-10)
+        # Of a confident model g may be 1e-20, whose square float32 does not hold: the largest value becomes 1 first.
+        # Then no norm is under 1 but that of a gradient of exactly zero, which has no direction and stays zero.
+        u = g / Linf().size(g)[..., None, None, None].clamp(min=1e-37)
+        return u / self.size(u)[..., None, None, None].clamp(min=1)
 
     def project(self, delta: Tensor, eps: float) -> Tensor:
         size = self.size(delta)[..., None, None, None]

@@ -6,6 +6,7 @@ What it returns is a tree of plain values and numpy arrays, which both doors enc
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,7 +21,7 @@ from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import SCORES, Goal
 from rakinglight.parameters import AttackTarget, Label, LayerNames, Rank, ScoreChoice, Target, TopK
-from rakinglight.queries import Algorithm, Compute, Forward, Progress, Stopped, relayed
+from rakinglight.queries import Algorithm, Compute, Forward, Progress, Scores, Stopped, relayed
 from rakinglight.view import View, through
 
 if TYPE_CHECKING:
@@ -129,7 +130,7 @@ def attack(
 
     def judged(picture: Tensor) -> Algorithm[dict[str, Any]]:
         # Alone and by itself: this is the very query that `classify` makes of the posted picture.
-        logits, _ = yield Forward(see(picture))
+        logits, _ = yield from insisting(Forward(see(picture)))
         after = subject.prediction(logits)
         reached = after["index"] == t if t is not None else after["index"] not in (y, before["index"])
         return {"after": after, "success": reached and y == before["index"], "distance": distance(picture - x)}
@@ -170,6 +171,14 @@ def so_far(algorithm: Algorithm[R]) -> Algorithm[tuple[R, bool]]:
         if best is None:
             raise
         return best, True
+
+
+def insisting(query: Forward) -> Algorithm[Scores]:
+    """The answer to `query`, asked again if the run is told to stop: the reserve is there for it."""
+    while True:
+        with suppress(Stopped):
+            scores: Scores = yield query
+            return scores
 
 
 def distance(delta: Tensor) -> dict[str, float | int]:

@@ -38,16 +38,17 @@ class PerImage:
     """Marks a parameter that may also be a list with one value an image."""
 
 
-_CLASS = "its index, its label, or {'rank': 1} for the model's first answer, {'rank': -1} for its last"
+#: The forms in which a class is named.
+A_CLASS = "its index, its label, or {'rank': 1} for the model's first answer, {'rank': -1} for its last"
 ClassReference = Annotated[int, Field(strict=True)] | str | Rank
-Target = Annotated[ClassReference | None, Field(description=f"The class that is explained: {_CLASS}."), PerImage]
+Target = Annotated[ClassReference | None, Field(description=f"The class that is explained: {A_CLASS}."), PerImage]
 AttackTarget = Annotated[
     ClassReference | None,
-    Field(description=f"Makes the attack targeted: {_CLASS}. None: away from the label."),
+    Field(description=f"Makes the attack targeted: {A_CLASS}. None: away from the label."),
     PerImage,
 ]
 Label = Annotated[
-    ClassReference | None, Field(description=f"The true class: {_CLASS}. None: the model's own prediction."), PerImage
+    ClassReference | None, Field(description=f"The true class: {A_CLASS}. None: the model's own prediction."), PerImage
 ]
 
 Epsilon = Annotated[

@@ -37,9 +37,9 @@ class Seat:
 
 
 def key(query: Query) -> tuple[object, ...]:
-    """Queries that are equal in this may share a pass."""
+    """Queries to one network that are equal in this may share a pass."""
     how = query.layers if isinstance(query, Forward) else query.rule if isinstance(query, Gradient) else None
-    return type(query), query.network, how, query.rows.shape[-3:], query.rows.dtype
+    return type(query), how, query.rows.shape[-3:], query.rows.dtype
 
 
 def deal(asking: Iterable[Run[Any]], limit: int) -> list[Seat]:

@@ -1,7 +1,7 @@
 """Pictures for people, made from arrays: a map over its photograph, a perturbation made visible, a contact sheet.
 
-A picture here is for looking at. It is enlarged by whole factors until it can be read, it says what its colours mean, and
-it is never what the numbers are taken from: the arrays beside it in the reply are raw. Needs no torch.
+A picture here is for looking at. It is enlarged by whole factors until it can be read, it says what its colours mean,
+and no number is ever taken from it: the arrays beside it in the reply are raw. Needs no torch.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ Picture = Image.Image
 #: A picture whose shorter side has fewer pixels than this is enlarged: a digit of 32 pixels is a stamp on any screen.
 READABLE = 384
 #: The share of a map's values that its colours tell apart; the few above are shown alike. A gradient's largest value is
-#: often ten times its 99th percentile, and a linear scale up to it would show one bright pixel on black.
-SHOWN = 0.995
+#: often ten times its 99th percentile: a linear scale up to it would show one bright pixel on black.
+SHOWN = 0.998
 
 GROUND = (17, 17, 20)
 INK = (235, 235, 230)
@@ -48,28 +48,34 @@ def overlay(seen: Array, values: Array, *, unit: str = "") -> Picture:
     scaled = np.clip((values - low) / (high - low), 0, 1)
     scale = "crameri:berlin" if signed else "bids:inferno" if high > 0 else "bids:inferno_r"
 
-    # Both scales are dark where nothing depends on the pixel: the photograph shows there, in grey, and the colours cover
-    # it where there is something to say.
-    photograph = _grey(seen)[..., None] * np.array([0.42, 0.42, 0.46])
-    cover = np.clip(size / top, 0, 1)[..., None] ** 0.5
-    blended = photograph * (1 - cover) + _colours(scale, scaled) * cover
+    # Both scales are dark where nothing depends on the pixel, so light is added to light: the photograph shows through
+    # in grey, and is dimmed further the more there is to say.
+    photograph = _grey(seen)[..., None] * np.array([0.52, 0.52, 0.55])
+    photograph *= 1 - 0.85 * np.clip(size / top, 0, 1)[..., None]
+    blended = 1 - (1 - photograph) * (1 - _colours(scale, scaled))
     picture = enlarged(_from_unit(blended))
     note = "linear scale" + (f", cut at {top:.3g} (largest {size.max():.3g})" if top < size.max() else "")
     return _stacked(picture, _legend(picture.width, scale, low, high, ", ".join(filter(None, (unit, note)))))
 
 
 def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
+    """What `amplified` shows, with the factor written below it; and the factor."""
+    picture, factor = amplified(before, after)
+    picture = enlarged(picture)
+    said = f"the change, {factor} times amplified; grey is none"
+    return _stacked(picture, _caption(picture.width, said)), factor
+
+
+def amplified(before: Array, after: Array) -> tuple[Picture, int]:
     """The difference of two images, amplified around grey so that it can be seen, and the factor.
 
     before, after  uint8 [H, W, C] or float [C, H, W] in [0, 1], of the same size
-    The factor is the largest whole number at which the largest change still fits.
+    The factor is the largest whole number at which the largest change still fits; 1 where nothing changed.
     """
     delta = _unit(after) - _unit(before)
     largest = float(np.abs(delta).max(initial=0))
     factor = max(1, math.floor(0.5 / largest + 1e-6)) if largest > 0 else 1
-    picture = enlarged(_from_unit(np.clip(0.5 + factor * delta, 0, 1)))
-    said = f"change × {factor}, grey is none" if largest > 0 else "no pixel changed"
-    return _stacked(picture, _caption(picture.width, said)), factor
+    return _from_unit(np.clip(0.5 + factor * delta, 0, 1)), factor
 
 
 @dataclass(frozen=True)
@@ -81,28 +87,31 @@ class Panel:
     note: str = ""
 
 
-def sheet(panels: Sequence[Panel | Picture], *, columns: int | None = None, height: int = READABLE) -> Picture:
-    """Pictures side by side, brought to one height, in rows of `columns` (all in one row up to four)."""
-    panels = [p if isinstance(p, Panel) else Panel(p) for p in panels]
+def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = READABLE) -> Picture:
+    """Pictures side by side, brought to one width, in rows of `columns` (up to four in one row)."""
     if columns is None:
         columns = len(panels) if len(panels) <= 4 else math.ceil(math.sqrt(len(panels)))
-    gap, words = 16, 52 if any(p.title or p.note for p in panels) else 0
-    scaled = [_to_height(p.picture, height) for p in panels]
-    widths = [max(s.width for s in scaled[c::columns]) for c in range(min(columns, len(scaled)))]
-    rows = math.ceil(len(panels) / columns)
-    page = Image.new("RGB", (sum(widths) + gap * (len(widths) + 1), gap + rows * (height + words + gap)), GROUND)
+    gap, words = 16, 52 if any(panel.title or panel.note for panel in panels) else 0
+    rows = [
+        [(panel, _to_width(panel.picture, width)) for panel in panels[first : first + columns]]
+        for first in range(0, len(panels), columns)
+    ]
+    heights = [words + max(picture.height for _, picture in row) for row in rows]
+    page = Image.new("RGB", (gap + columns * (width + gap), gap + sum(heights) + gap * len(rows)), GROUND)
     draw = ImageDraw.Draw(page)
-    for i, (panel, picture) in enumerate(zip(panels, scaled, strict=True)):
-        row, column = divmod(i, columns)
-        left, top = gap + sum(widths[:column]) + gap * column, gap + row * (height + words + gap)
-        draw.text((left, top), _fitted(panel.title, 20, widths[column]), INK, _font(20))
-        draw.text((left, top + 26), _fitted(panel.note, 15, widths[column]), FAINT, _font(15))
-        page.paste(picture, (left, top + words))
+    top = gap
+    for row, height in zip(rows, heights, strict=True):
+        for column, (panel, picture) in enumerate(row):
+            left = gap + column * (width + gap)
+            draw.text((left, top), _fitted(panel.title, 20, width), INK, _font(20))
+            draw.text((left, top + 26), _fitted(panel.note, 15, width), FAINT, _font(15))
+            page.paste(picture, (left, top + words))
+        top += height + gap
     return page
 
 
 def enlarged(picture: Picture, shorter: int = READABLE) -> Picture:
-    """`picture`, enlarged by the smallest whole factor that makes its shorter side `shorter` pixels, if it has fewer."""
+    """`picture`, enlarged by the smallest whole factor that brings its shorter side to `shorter` pixels or more."""
     k = math.ceil(shorter / min(picture.size))
     return picture if k <= 1 else picture.resize((picture.width * k, picture.height * k), Image.Resampling.NEAREST)
 
@@ -182,11 +191,12 @@ def _stacked(above: Picture, below: Picture) -> Picture:
     return page
 
 
-def _to_height(picture: Picture, height: int) -> Picture:
-    """At `height`, crisp where it is enlarged and smooth where it is made smaller."""
-    picture = enlarged(picture.convert("RGB"), height)
-    width = round(picture.width * height / picture.height)
-    return picture if picture.height == height else picture.resize((width, height), Image.Resampling.LANCZOS)
+def _to_width(picture: Picture, width: int) -> Picture:
+    """At `width`, crisp where it is enlarged and smooth where it is made smaller."""
+    k = math.ceil(width / picture.width)
+    crisp = picture.convert("RGB").resize((picture.width * k, picture.height * k), Image.Resampling.NEAREST)
+    height = round(picture.height * width / picture.width)
+    return crisp if crisp.width == width else crisp.resize((width, height), Image.Resampling.LANCZOS)
 
 
 def _fitted(words: str, size: int, width: int) -> str:

@@ -67,7 +67,8 @@ class Question:
         card = networks[self.model].card
         operation = catalogue.operation(self.operation)
         method = operation.method(self.method)
-        parameters = dict(operation.parameters(method)(**self.parameters))
+        _, (own_image,) = operation.check(method, self.parameters, card, images=1)
+        parameters = dict(operation.read(method, own_image))
         subject = operations.Subject.of(card, self.pixels, self.seed)
         own = {name: parameters[name] for name in operation.own_parameters}
         algorithm = operation.run(subject, *([method.choose(parameters)] if method else []), **own)

@@ -1,7 +1,7 @@
 """From what a run returned to what a caller reads: geometry added, pictures made, narrowed to what was asked for.
 
-A reply exists in one form inside, a tree of plain values in which arrays are numpy and pictures are PNG bytes, and in two
-outside: JSON (`to_json`) and NPZ (`to_npz`). `from_json` and `from_npz` lead back. Needs no torch.
+A reply exists in one form inside, a tree of plain values in which arrays are numpy and pictures are PNG bytes, and in
+two outside: JSON (`to_json`) and NPZ (`to_npz`). `from_json` and `from_npz` lead back. Needs no torch.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import io
 import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 
@@ -29,7 +30,7 @@ PICTURES = frozenset({"adversarial", "overlay", "picture"})
 
 
 def check_include(operation: Operation, include: Collection[str] | None) -> frozenset[str]:
-    """What a result of `operation` is to carry. None means all. Raises BadParameter for a name that it does not have."""
+    """What a result of `operation` carries, where None means all. Raises BadParameter for a name that is none of it."""
     if include is None:
         return frozenset(operation.include)
     for i, name in enumerate(include):
@@ -68,6 +69,14 @@ def finish(
     return {name: value for name, value in entry.items() if name in wanted or name not in operation.include}
 
 
+def facts(card: Card, method: str | None, parameters: Mapping[str, Any], request_id: str) -> dict[str, str]:
+    """What an adversarial PNG says of itself in its text chunks."""
+    said = {"model": f"{card.name} {card.version}", "method": method, "request_id": request_id}
+    if "epsilon" in parameters:
+        said["epsilon"] = f"{parameters['epsilon']:g}"
+    return {name: value for name, value in said.items() if value}
+
+
 def picture(operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes:
     """The one picture of `operation`'s answer as PNG; several images stand side by side.
 
@@ -78,11 +87,11 @@ def picture(operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes
         raise NotAcceptable(f"{operation.name} has no picture; ask for application/json or application/x-npz.")
     if not entries or any(name not in entry for entry in entries):
         raise NotAcceptable(
-            f"The picture of {operation.name} is {name!r}, which is not in this reply; put it into include."
+            f"The picture of {operation.name} is {name!r}, which this reply leaves out; put it into include."
         )
     if len(entries) == 1:
         return bytes(entries[0][name])  # untouched: an adversarial picture is judged by its very pixels
-    return pictures.to_png(pictures.sheet([pictures.from_png(entry[name]) for entry in entries]))
+    return pictures.to_png(pictures.sheet([pictures.Panel(pictures.from_png(entry[name])) for entry in entries]))
 
 
 def to_json(value: Any) -> Any:
@@ -122,8 +131,8 @@ def to_npz(entries: Sequence[Mapping[str, Any]], reply: Mapping[str, Any] | None
 
     entries  the reply's `results`
     reply    its other members
-    Arrays are members named by their path; pictures are uint8 [n], the bytes of the PNG. The member `reply` is the whole
-    reply as JSON text, in which {"npz": path} stands for each of them.
+    Arrays are members named by their path; pictures are uint8 [n], the bytes of the PNG. The member `reply` is the
+    whole reply as JSON text, in which {"npz": path} stands for each of them.
     """
     members: dict[str, Array] = {}
 
@@ -168,5 +177,5 @@ def from_npz(raw: bytes) -> dict[str, Any]:
         with np.load(io.BytesIO(raw), allow_pickle=False) as file:
             members = dict(file)
         return dict(lower(json.loads(str(members["reply"]))))
-    except (KeyError, OSError, ValueError) as e:
+    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError) as e:
         raise InternalError(f"{len(raw)} bytes of NPZ are no reply: {e}.") from e

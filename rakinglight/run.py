@@ -107,8 +107,10 @@ class Run(Generic[R]):
         """Be over, with a value or an error, and say so."""
         self.ask(None)
         self.over, self._value, self.error = True, value, error
-        self.algorithm.close()
-        self.notify(self)
+        try:
+            self.algorithm.close()
+        finally:
+            self.notify(self)
 
     def nothing_to_show(self, stopped: Stopped) -> RakinglightError:
         """Why a run that was told to stop has no answer."""

@@ -2,9 +2,10 @@
 
     from rakinglight.vision import torchvision
 
-As it is imported, torchvision describes its own compiled operators to torch. Where these do not load (a torchvision built
-for CUDA beside a torch built for the CPU), two of them are described without being there, and the import fails. We need its
-architectures and its labels, which are plain Python, so the two are declared first, with nothing behind them.
+As it is imported, torchvision describes its own compiled operators to torch. Where these do not load (a torchvision
+built for CUDA beside a torch built for the CPU), two of them are described without being there, and the import fails.
+We need its architectures and its labels, which are plain Python, so the two are declared first, with nothing behind
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def _operators_load() -> bool:
     folders = spec.submodule_search_locations or [] if spec else []
     for library in (found for folder in folders for found in Path(folder).glob("_C.*")):
         try:
-            torch.ops.load_library(library)
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
         except OSError:
             continue
         return True
@@ -32,9 +33,10 @@ def _operators_load() -> bool:
 
 
 def _declared() -> Library:
-    library = Library("torchvision", "FRAGMENT")
+    library = Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for operator in MISSING:
-        library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        schema = f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+        library.define(schema)  # type: ignore[no-untyped-call]
     return library
 
 

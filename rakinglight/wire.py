@@ -21,13 +21,14 @@ import math
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from rakinglight.errors import BadParameter, FieldError, InternalError, TooLarge
 
 Kind = Literal["request", "head", "progress", "heartbeat", "result", "problem"]
+KINDS = frozenset(get_args(Kind))
 TERMINAL: frozenset[str] = frozenset({"result", "problem"})
 DTYPES = {"float32", "float64", "float16", "uint8", "int32", "int64", "bool"}
 FRAME_LIMIT = 256 * 2**20
@@ -65,9 +66,6 @@ class Frame:
         return frames[0]
 
 
-HEARTBEAT = bytes(Frame("heartbeat"))
-
-
 class FrameReader:
     """Cuts a stream of bytes, however it arrives, into frames."""
 
@@ -100,15 +98,17 @@ def _parse(raw: bytes) -> Frame:
         (size,) = _U32.unpack_from(raw)
         head = json.loads(raw[_U32.size : _U32.size + size])
         body = _lower_arrays(head["body"], memoryview(raw)[_U32.size + size :], [0])
+        if head["kind"] not in KINDS:
+            raise ValueError(f"there is no kind {head['kind']!r}")
         return Frame(head["kind"], body)
-    except (KeyError, TypeError, ValueError, struct.error) as e:
+    except (KeyError, OverflowError, RecursionError, TypeError, ValueError, struct.error) as e:
         raise InternalError(f"A frame of {len(raw)} bytes cannot be read: {e}.") from e
 
 
 def _lift_arrays(value: Any, blobs: list[bytes]) -> Any:
     match value:
         case np.ndarray():
-            blobs.append(np.ascontiguousarray(value).tobytes())
+            blobs.append(value.astype(value.dtype.newbyteorder("<"), copy=False).tobytes())
             return {"$array": [value.dtype.name, list(value.shape)]}
         case dict():
             return {k: _lift_arrays(v, blobs) for k, v in value.items()}
@@ -123,8 +123,8 @@ def _lift_arrays(value: Any, blobs: list[bytes]) -> Any:
 def _lower_arrays(value: Any, blob: memoryview, at: list[int]) -> Any:
     match value:
         case {"$array": [str(name), list(shape)]}:
-            if name not in DTYPES:
-                raise ValueError(f"dtype {name}")
+            if name not in DTYPES or not all(type(n) is int and n >= 0 for n in shape):
+                raise ValueError(f"there is no array of {name} {shape}")
             dtype, count = np.dtype(name), math.prod(shape)
             start, at[0] = at[0], at[0] + count * dtype.itemsize
             return np.frombuffer(blob[start : at[0]], dtype=dtype).reshape(shape)
@@ -155,8 +155,8 @@ def array_from_json(value: dict[str, Any], pointer: str = "") -> np.ndarray[Any,
     name, shape, data = value.get("dtype"), value.get("shape"), value.get("data")
     if name not in DTYPES:
         raise wrong(f"dtype {name!r} is not one of {', '.join(sorted(DTYPES))}.")
-    if not isinstance(shape, list) or not all(isinstance(n, int) and 0 < n < 2**31 for n in shape):
-        raise wrong(f"shape {shape!r} is not a list of positive integers.")
+    if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and 0 < n < 2**31 for n in shape):
+        raise wrong(f"shape {str(shape)[:80]} is not a list of at most 8 positive integers.")
     if not isinstance(data, str):
         raise wrong("data is not a string; it holds the base64 of the little-endian bytes in C order.")
     try:
@@ -168,3 +168,6 @@ def array_from_json(value: dict[str, Any], pointer: str = "") -> np.ndarray[Any,
     if len(raw) != wanted:
         raise wrong(f"data holds {len(raw)} bytes, {name} of shape {shape} is {wanted}.")
     return np.frombuffer(raw, dtype=dtype).astype(name, copy=False).reshape(shape)
+
+
+HEARTBEAT = bytes(Frame("heartbeat"))

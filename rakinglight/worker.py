@@ -21,11 +21,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rakinglight.engine import Cancelled, Engine, Run
+from rakinglight.engine import Engine
 from rakinglight.errors import BadParameter, InternalError, RakinglightError, Unreadable
 from rakinglight.network import Network
 from rakinglight.queries import Progress
 from rakinglight.question import Question
+from rakinglight.run import Cancelled, Run
 from rakinglight.wire import Frame
 
 log = logging.getLogger("rakinglight.worker")

@@ -21,11 +21,13 @@ class OnnxBackend:
 
     The graph takes normalised pixels [n, C, H, W] as its only input. Its first output is the logits; the others are
     layers, by their names.
+
+    graph  the file, or what is in it
     """
 
     def __init__(
         self,
-        path: Path,
+        graph: Path | bytes,
         mean: tuple[float, ...],
         std: tuple[float, ...],
         *,
@@ -37,7 +39,7 @@ class OnnxBackend:
         # CUDA first, for a GPU build of the runtime; a CPU build does not name it.
         offered = onnxruntime.get_available_providers()
         providers = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in offered]
-        self.session = onnxruntime.InferenceSession(path, options, providers=providers)
+        self.session = onnxruntime.InferenceSession(graph, options, providers=providers)
         provider = self.session.get_providers()[0].removesuffix("ExecutionProvider").lower()
         self.name = f"onnxruntime {onnxruntime.__version__} on {provider}"
         self.input = self.session.get_inputs()[0].name

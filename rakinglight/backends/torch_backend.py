@@ -78,11 +78,13 @@ class TorchBackend:
 
         def ear(layer: str) -> Callable[[nn.Module, object, Tensor], None]:
             def hear(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-                heard[layer] = output.contiguous()
+                # A copy: torchvision's residual blocks write over what a layer has said.
+                heard[layer] = output.clone(memory_format=torch.contiguous_format)
 
             return hear
 
-        hooks = [self.module.network.get_submodule(layer).register_forward_hook(ear(layer)) for layer in layers]
+        modules = [self.module.network.get_submodule(layer) for layer in layers]  # all are found before any listens
+        hooks = [module.register_forward_hook(ear(layer)) for layer, module in zip(layers, modules, strict=True)]
         try:
             yield heard
         finally:

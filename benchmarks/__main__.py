@@ -1,0 +1,200 @@
+"""Measure, and print a table. All contenders take turns, so that a busy moment of the machine meets them all."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skimage.data
+import torch
+
+from benchmarks import contenders, service
+from benchmarks.contenders import Contender, Job, Pixels, Spent
+from model_store.build import ensure
+from rakinglight import eight_bit
+from rakinglight.archives import find_archives, load_network, opened
+from rakinglight.card import Card
+from rakinglight.operations import Subject
+
+HOME = Path(__file__).parents[1] / ".rakinglight"
+MODEL = "efficientnet-lite0"
+MANY = 16
+PACKAGES = ("rakinglight", "torch", "onnxruntime", "torchattacks", "foolbox", "adversarial-robustness-toolbox")
+#: What the others are compared with: how the field does it, one image at a time.
+REFERENCE: dict[Job, str] = {"classify": "PyTorch, eager, batch of 1", "pgd": "torchattacks, batch of 1"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A contender's figures, a median over the repetitions.
+
+    ms        milliseconds an image
+    ratio     the reference's ms over this one's: how many times as quick
+    passes    through the network, an image
+    rows      that the network was asked about, an image
+    """
+
+    job: Job
+    contender: str
+    ms: float
+    ratio: float
+    passes: float
+    rows: float
+
+
+def main() -> None:
+    options = _options()
+    ensure([MODEL], HOME, print)
+    with ExitStack() as stack:
+        server = None
+        if options.engine != "none":
+            print(f"Starting the service on {options.engine} ...", flush=True)
+            server = stack.enter_context(service.running(options.engine, MODEL, HOME))
+        entrants, card = enter(server)
+        print(f"{len(entrants)} contenders, {options.repetitions} times each ...", flush=True)
+        rows = compare(measure(entrants, photographs(card), options.repetitions))
+    print(f"\n{machine()}\n\n{table(rows)}")
+    if options.json:
+        options.json.write_text(json.dumps({"machine": facts(), "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def enter(server: service.Service | None) -> tuple[list[Contender], Card]:
+    """Everyone who takes part."""
+    archive = find_archives(HOME)[MODEL]
+    network = load_network(archive, home=HOME)
+    with opened(archive) as contents:
+        module = contents.module(network.card, contents.weights(network.card))
+    jobs: tuple[Job, ...] = ("classify", "pgd")
+    found: list[Contender] = []
+    for job in jobs:
+        for images in (1, MANY):
+            found.append(contenders.in_process(network, job, images))
+            if server:
+                found.append(contenders.through_service(server, MODEL, job, images))
+            found += contenders.peers(network.card, module, job, images)
+    return found, network.card
+
+
+def photographs(card: Card) -> list[Pixels]:
+    """Sixteen pictures of the model's own size, so that all work on the same pixels: four photographs, turned."""
+    found = []
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        seen = eight_bit.from_float(Subject.of(card, getattr(skimage.data, name)()).seen.numpy())
+        found += [np.ascontiguousarray(turned) for turned in (seen, seen[:, ::-1], seen[::-1], seen[::-1, ::-1])]
+    return found
+
+
+def measure(
+    entrants: Sequence[Contender], pictures: Sequence[Pixels], repetitions: int
+) -> dict[Contender, tuple[list[float], Spent]]:
+    """Seconds an image in each repetition, and what all of them spent. The first repetition warms up, and is dropped.
+
+    Who takes one image at a time is given three in a repetition, and the median of each is one of his times.
+    """
+    times: dict[Contender, list[float]] = {entrant: [] for entrant in entrants}
+    before: dict[Contender, Spent] = {}
+    for repetition in range(repetitions + 1):
+        for entrant in entrants:
+            if repetition == 1:
+                before[entrant] = entrant.spent()
+            turns = 1 if entrant.images > 1 or repetition == 0 else 3
+            images = islice(cycle(pictures), repetition, None)
+            for _ in range(turns):
+                batch = list(islice(images, entrant.images))
+                begun = time.perf_counter()
+                entrant.work(batch)
+                if repetition:
+                    times[entrant].append((time.perf_counter() - begun) / entrant.images)
+        print(f"  {repetition} of {repetitions}", flush=True)
+    return {entrant: (times[entrant], entrant.spent() - before[entrant]) for entrant in entrants}
+
+
+def compare(measured: dict[Contender, tuple[list[float], Spent]]) -> list[Row]:
+    """The figures, and each job's ratios to its reference."""
+    reference = {
+        entrant.job: statistics.median(times)
+        for entrant, (times, _) in measured.items()
+        if entrant.name == REFERENCE[entrant.job]
+    }
+    rows = []
+    for entrant, (times, spent) in measured.items():
+        seconds, images = statistics.median(times), len(times) * entrant.images
+        ratio = reference[entrant.job] / seconds
+        rows.append(Row(entrant.job, entrant.name, 1000 * seconds, ratio, spent.passes / images, spent.rows / images))
+    return sorted(rows, key=lambda row: (row.job, row.ms))
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Markdown that reads as a table in a terminal too."""
+    heads = ["job", "who", "ms an image", "times as quick", "passes an image", "rows an image"]
+    cells = [
+        [row.job, row.contender, f"{row.ms:.1f}", f"{row.ratio:.2f}", f"{row.passes:.2f}", f"{row.rows:.2f}"]
+        for row in rows
+    ]
+    widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
+
+    def lines() -> Iterator[str]:
+        yield "| " + " | ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True)) + " |"
+        yield "| " + " | ".join("-" * (w - 1) + (":" if i > 1 else "-") for i, w in enumerate(widths)) + " |"
+        for line in cells:
+            left = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
+            right = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
+            yield "| " + " | ".join([*left, *right]) + " |"
+
+    return "\n".join(lines())
+
+
+def facts() -> dict[str, Any]:
+    """What a reader must know to compare."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "load": round(os.getloadavg()[0], 1),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+    }
+
+
+def machine() -> str:
+    """The same in a sentence."""
+    f = facts()
+    packages = ", ".join(f"{package} {f[package]}" for package in PACKAGES)
+    return (
+        f"{MODEL} on {f['processor']}, {f['cores']} cores, {f['threads']} torch threads, load {f['load']}, "
+        f"{f['system']}; Python {f['python']}, {packages}.\n"
+        f"PGD takes {contenders.STEPS} steps. “Times as quick” is beside {REFERENCE['classify']} and {REFERENCE['pgd']}."
+    )
+
+
+def _processor() -> str:
+    with open("/proc/cpuinfo", encoding="utf-8") as lines:  # noqa: PTH123
+        for line in lines:
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--engine", choices=("torchserve", "local", "none"), default="torchserve", help="the service's")
+    parser.add_argument("--repetitions", type=int, default=3, help="times that everyone's turn comes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

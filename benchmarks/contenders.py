@@ -1,0 +1,191 @@
+"""Who is measured: each takes the same images through the same network, and counts what it sends there.
+
+The job is `classify`, or PGD in ten steps of 2/255 in the l-infinity ball of 8/255 with no random start. Ours looks at
+the image first, and judges the 8-bit picture and the exact tensor at the end: three forward rows that the peers do not
+spend. They run the plain module of the same archive in PyTorch's eager mode, as their users do.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+import rakinglight.vision  # noqa: F401  before the peers that import torchvision themselves
+from benchmarks.service import Service
+from rakinglight import eight_bit
+from rakinglight.backends.torch_backend import Normalized
+from rakinglight.card import Card
+from rakinglight.engine import Engine
+from rakinglight.network import Network
+from rakinglight.question import Question
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # theirs: deprecated imports of SciPy's, and a pin of requests'
+    import foolbox
+    import torchattacks
+    from art.attacks.evasion import ProjectedGradientDescent
+    from art.estimators.classification import PyTorchClassifier
+
+Pixels = np.ndarray[Any, Any]
+Job = Literal["classify", "pgd"]
+
+EPS, ALPHA, STEPS = 8 / 255, 2 / 255, 10
+#: The operation and the method of each job.
+ASKED: dict[Job, tuple[str, str | None]] = {"classify": ("classify", None), "pgd": ("attack", "pgd")}
+
+
+@dataclass(frozen=True)
+class Spent:
+    """What went through the network so far."""
+
+    passes: int
+    rows: int
+
+    def __sub__(self, before: Spent) -> Spent:
+        return Spent(self.passes - before.passes, self.rows - before.rows)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way of doing a job.
+
+    images  how many it is given at a time
+    work    does the job for as many images, uint8 [H, W, C]
+    spent   what it has sent through the network since it began
+    """
+
+    name: str
+    job: Job
+    images: int
+    work: Callable[[Sequence[Pixels]], object]
+    spent: Callable[[], Spent]
+
+
+def in_process(network: Network, job: Job, images: int) -> Contender:
+    """The engine in this process: alone, or with so many runs at once."""
+    engine = Engine([network])
+    operation, method = ASKED[job]
+
+    def work(pixels: Sequence[Pixels]) -> None:
+        questions = [
+            Question(operation, network.card.name, picture, method, caller=str(i)) for i, picture in enumerate(pixels)
+        ]
+        runs = [engine.submit(question.begin(engine.networks)) for question in questions]
+        engine.run_until(lambda: all(run.over for run in runs))
+        for run in runs:
+            _ = run.result  # raises what went wrong
+
+    def spent() -> Spent:
+        return Spent(sum(engine.counts.passes.values()), sum(engine.counts.rows.values()))
+
+    return Contender(f"rakinglight, in process, {_runs(images)}", job, images, work, spent)
+
+
+def through_service(service: Service, model: str, job: Job, callers: int) -> Contender:
+    """The service over REST, asked by so many callers at once, one image each."""
+    operation, method = ASKED[job]
+    asked = service.client.model(model)
+
+    def ask(picture: Pixels) -> None:
+        asked.ask(operation, picture, method, include=[] if job == "classify" else ["adversarial"])
+
+    def work(pixels: Sequence[Pixels]) -> None:
+        with ThreadPoolExecutor(callers) as threads:
+            list(threads.map(ask, pixels))
+
+    def spent() -> Spent:
+        return Spent(service.count("passes"), service.count("rows"))
+
+    name = f"rakinglight, {service.engine} service, {callers} caller{'s' if callers > 1 else ''}"
+    return Contender(name, job, callers, work, spent)
+
+
+def peers(card: Card, module: nn.Module, job: Job, batch: int) -> list[Contender]:
+    """The same job by others, with so many images in a batch."""
+    counted = Counted(Normalized(module, card.mean, card.std).eval())
+    jobs = {
+        "classify": {"PyTorch, eager": eager, "ART": art_classify},
+        "pgd": {"torchattacks": torchattacks_pgd, "Foolbox": foolbox_pgd, "ART": art_pgd},
+    }[job]
+
+    def contender(name: str, make: Callable[[nn.Module, Card], Callable[[Tensor], object]]) -> Contender:
+        run = make(counted, card)
+        return Contender(
+            f"{name}, batch of {batch}", job, batch, lambda pixels: run(stacked(pixels)), lambda: counted.spent
+        )
+
+    return [contender(name, make) for name, make in jobs.items()]
+
+
+class Counted(nn.Module):
+    """A network that counts what it is asked."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.spent = Spent(0, 0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.spent = Spent(self.spent.passes + 1, self.spent.rows + len(x))
+        logits: Tensor = self.network(x)
+        return logits
+
+
+def stacked(pixels: Sequence[Pixels]) -> Tensor:
+    """[n, C, H, W] in [0, 1]."""
+    return torch.from_numpy(np.stack([eight_bit.to_float(picture) for picture in pixels]))
+
+
+def labels(module: nn.Module, x: Tensor) -> Tensor:
+    """What the network says of x: an attack leaves its prediction, as ours does. Costs the peers a row an image."""
+    with torch.no_grad():
+        return module(x).argmax(1)  # type: ignore[no-any-return]
+
+
+def eager(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+    return lambda x: labels(module, x)
+
+
+def art_classify(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+    classifier = art_classifier(module, card)
+    return lambda x: classifier.predict(x.numpy(), batch_size=len(x))
+
+
+def torchattacks_pgd(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+    attack = torchattacks.PGD(module, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)
+    return lambda x: attack(x, labels(module, x))
+
+
+def foolbox_pgd(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+    model = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=ALPHA, steps=STEPS, random_start=False)
+    return lambda x: attack.run(model, x, foolbox.criteria.Misclassification(labels(module, x)), epsilon=EPS)
+
+
+def art_pgd(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+    classifier = art_classifier(module, card)
+
+    def run(x: Tensor) -> object:
+        attack = ProjectedGradientDescent(
+            classifier, eps=EPS, eps_step=ALPHA, max_iter=STEPS, num_random_init=0, batch_size=len(x), verbose=False
+        )
+        return attack.generate(x.numpy())  # asks for the labels itself
+
+    return run
+
+
+def art_classifier(module: nn.Module, card: Card) -> Any:
+    return PyTorchClassifier(
+        module, nn.CrossEntropyLoss(), card.input_shape, len(card.labels), clip_values=(0.0, 1.0), device_type="cpu"
+    )
+
+
+def _runs(images: int) -> str:
+    return "alone" if images == 1 else f"{images} runs at once"

@@ -1,0 +1,67 @@
+"""A service of our own, started for the measurement and stopped after it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from urllib.request import urlopen
+
+from rakinglight.client import Client, connect
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service that is ready.
+
+    engine  `torchserve` or `local`
+    url     of its REST door
+    """
+
+    engine: str
+    url: str
+    client: Client
+
+    def count(self, what: str) -> int:
+        """How many `passes` or `rows` its engine has counted, of all kinds."""
+        with urlopen(f"{self.url}/metrics", timeout=10) as reply:
+            lines = reply.read().decode().splitlines()
+        name = f"rakinglight_engine_{what}_total{{"
+        return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)))
+
+
+@contextmanager
+def running(engine: str, model: str, home: Path) -> Iterator[Service]:
+    """`rakinglight serve` on free ports, with the archives of `home` and a home of its own. Raises RuntimeError."""
+    with TemporaryDirectory(prefix="rakinglight-") as own_home:
+        for shared in ("archives", "probes.json"):
+            (Path(own_home) / shared).symlink_to((home / shared).resolve())
+        command = [Path(sys.executable).with_name("rakinglight"), "serve", "--engine", engine, "--model", model]
+        options = ["--port", "0", "--grpc-port", "0", "--home", own_home]
+        with subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
+            try:
+                url = _ready(server)
+                with connect(url) as client:
+                    yield Service(engine, url, client)
+            finally:
+                server.terminate()
+                server.communicate()
+
+
+def _ready(server: subprocess.Popen[str]) -> str:
+    """The URL of REST, once the server says that it is ready."""
+    url = ""
+    assert server.stdout is not None
+    for line in server.stdout:
+        if line.startswith("REST"):
+            url = line.split()[1].removesuffix("/docs")
+        if line.startswith("Ready"):
+            return url
+    _, errors = server.communicate()
+    raise RuntimeError(f"rakinglight serve ended with {server.returncode} before it was ready:\n{errors[-2000:]}")

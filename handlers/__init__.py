@@ -1,0 +1,1 @@
+"""What TorchServe loads. Nothing here is imported by the gateway."""

@@ -1,0 +1,148 @@
+"""From a recipe, or from an ONNX file, to an archive (`rakinglight.archives` says what is in one).
+
+`torch-model-archiver` packs it, in a process of its own with a temporary folder of its own: it works under the model's
+name in the system's, where two at once would meet. Its zip is then written anew without times: the same sources, the
+same bytes.
+
+Beside an archive stands a record of what it was made from, by which `ensure` knows, without torch, whether it is out of
+date.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import file_digest
+from pathlib import Path
+from shutil import copyfile
+from tempfile import TemporaryDirectory
+from zipfile import ZipFile, ZipInfo
+
+from rakinglight.errors import BadParameter, InternalError
+
+HERE = Path(__file__).parent
+RECIPES = HERE / "recipes"
+HANDLER = HERE.parent / "handlers" / "rakinglight_handler.py"
+#: What every archive is made by.
+MAKERS = (HANDLER, *(HERE / name for name in ("build.py", "from_recipe.py", "from_onnx.py")))
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Record:
+    """What an archive was made from.
+
+    arguments  of `python -m model_store build`, to make it again
+    sources    path -> sha256 of every file that went in, or that made it
+    """
+
+    arguments: tuple[str, ...]
+    sources: dict[str, str]
+
+    @staticmethod
+    def of(arguments: Iterable[str], sources: Iterable[Path]) -> Record:
+        return Record(tuple(arguments), {str(path.resolve()): digest(path) for path in (*sources, *MAKERS)})
+
+    @staticmethod
+    def read(archive: Path) -> Record | None:
+        try:
+            raw = json.loads(_beside(archive).read_text("utf-8"))
+            return Record(tuple(raw["arguments"]), dict(raw["sources"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, archive: Path) -> None:
+        _beside(archive).write_text(json.dumps(asdict(self), indent=1) + "\n", "utf-8")
+
+    def holds(self) -> bool:
+        """Whether every source is as it was. One that is gone can't have changed: the archive is what is left of it."""
+        return all(digest(Path(path)) == was for path, was in self.sources.items() if Path(path).exists())
+
+
+def ensure(names: Sequence[str], home: Path, say: Say) -> list[Path]:
+    """The archives of `names` in `home`; what is missing or out of date is built first, and `say` is told.
+
+    An archive without a record was put there by the operator and is left alone. Building takes torch and some memory,
+    so it is done by a process of its own. Raises BadParameter with what that process said, if it failed.
+    """
+    archives = [home / "archives" / f"{check_name(name)}.mar" for name in names]
+    for name, archive in zip(names, archives, strict=True):
+        record = Record.read(archive)
+        if archive.exists() and (record is None or record.holds()):
+            continue
+        say(f"{'Renewing' if archive.exists() else 'Building'} the archive of {name} ...")
+        arguments = record.arguments if record else (name,)
+        command = [sys.executable, "-m", "model_store", "build", *arguments, "--home", str(home)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command
+        if done.returncode:
+            raise BadParameter(f"The archive of {name} could not be built. {done.stderr.strip()}")
+        for line in done.stdout.splitlines():
+            say(line)
+    return archives
+
+
+def pack(folder: Path, name: str, version: str, home: Path, record: Record) -> Path:
+    """The archive of `name` in `home`, with what is in `folder` and the handler. An older one is replaced at once."""
+    archive = home.resolve() / "archives" / f"{check_name(name)}.mar"
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    members = sorted(path.name for path in folder.iterdir())
+    copyfile(HANDLER, folder / HANDLER.name)
+    with TemporaryDirectory(dir=archive.parent, prefix=f".{name}.") as packing:
+        command = [
+            str(Path(sys.executable).with_name("torch-model-archiver")),
+            "--model-name",
+            name,
+            "--version",
+            version,
+        ]
+        command += ["--handler", HANDLER.name, "--extra-files", ",".join(members), "--export-path", packing]
+        done = subprocess.run(  # noqa: S603  our own command
+            command, cwd=folder, env={**os.environ, "TMPDIR": packing}, capture_output=True, text=True, check=False
+        )
+        packed, steady = Path(packing) / f"{name}.mar", Path(packing) / "steady"
+        if done.returncode or not packed.exists():
+            raise InternalError(f"torch-model-archiver could not pack {name}: {done.stderr.strip()}")
+        _without_times(packed, steady)
+        steady.replace(archive)
+    record.write(archive)
+    return archive
+
+
+def check_name(name: str) -> str:
+    """`name`, if it can stand in a URL and in a file's name. Raises BadParameter."""
+    if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?", name):
+        raise BadParameter(
+            f"{name!r} cannot be a model's name: it takes up to 64 lower-case letters, digits and hyphens, such as "
+            "my-network."
+        )
+    return name
+
+
+def digest(path: Path) -> str:
+    """The sha256 of a file."""
+    with path.open("rb") as file:
+        return file_digest(file, "sha256").hexdigest()
+
+
+def _beside(archive: Path) -> Path:
+    return archive.with_suffix(".sources.json")
+
+
+def _without_times(packed: Path, steady: Path) -> None:
+    """The zip `packed` once more as `steady`: in order, stored (weights don't compress), and with no date in it."""
+    with ZipFile(packed) as old, ZipFile(steady, "w") as new:
+        for member in sorted(old.namelist()):
+            content = old.read(member)
+            if member == "MAR-INF/MANIFEST.json":
+                manifest = json.loads(content)
+                del manifest["createdOn"]
+                content = json.dumps(manifest, indent=2).encode()
+            entry = ZipInfo(member)  # of 1980
+            entry.external_attr = 0o644 << 16
+            new.writestr(entry, content)

@@ -1,0 +1,1 @@
+"""The recipes of this house, a family of networks a file."""

@@ -1,0 +1,209 @@
+"""What the client hands back: one answer an image, with numpy arrays and pictures where the reply has arrays and PNGs.
+
+Each is a thin view of the reply, which stays reachable: `.entry` is this image's part and `.reply` the whole, as in the
+contract, with arrays as numpy and pictures as PNG bytes. Needs no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rakinglight import pictures
+from rakinglight.pictures import Picture
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the work on one image of a call is.
+
+    image  the image's place in the call
+    """
+
+    image: int
+    step: int
+    of: int
+    objective: float | None = None
+
+    @staticmethod
+    def read(body: Mapping[str, Any]) -> Progress:
+        return Progress(int(body.get("image", 0)), int(body["step"]), int(body["of"]), body.get("objective"))
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """A class and how sure the model is of it.
+
+    probability  in [0, 1]; None where the key's view leaves it out, and so is the logit
+    """
+
+    index: int
+    label: str
+    probability: float | None = None
+    logit: float | None = None
+
+    @staticmethod
+    def read(said: Mapping[str, Any]) -> Prediction:
+        return Prediction(said["index"], said["label"], said.get("probability"), said.get("logit"))
+
+    def __str__(self) -> str:
+        return self.label if self.probability is None else f"{self.label} ({self.probability:.1%})"
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Answer:
+    """What came back for one image."""
+
+    entry: Mapping[str, Any]
+    reply: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} by {self.reply['model']['name']}: {self}>"
+
+    def __str__(self) -> str:
+        return str(self.prediction)
+
+    @property
+    def prediction(self) -> Prediction:
+        """The model's first answer to the image as it came."""
+        return Prediction.read(self._part("prediction"))
+
+    @property
+    def partial(self) -> bool:
+        """Whether time or rows ran out, and this is what was reached by then."""
+        return bool(self.entry.get("partial", False))
+
+    def _part(self, name: str) -> Any:
+        if name not in self.entry:
+            there = ", ".join(self.entry)
+            raise AttributeError(f"This answer carries {there}, but no {name!r}; `include` may have left it out.")
+        return self.entry[name]
+
+    def _picture(self, raw: bytes) -> Picture:
+        return pictures.from_png(raw)
+
+
+class Classification(Answer):
+    """What the model sees in an image."""
+
+    def __str__(self) -> str:
+        return ", ".join(map(str, self.predictions))
+
+    @property
+    def prediction(self) -> Prediction:
+        return self.predictions[0]
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """The best classes, best first."""
+        return [Prediction.read(said) for said in self._part("predictions")]
+
+    @property
+    def activations(self) -> Mapping[str, Array]:
+        """The activations of the layers that were named: {layer: float32 [...]}."""
+        return dict(self._part("activations"))
+
+
+class Saliency(Answer):
+    """Which pixels a class score depends on."""
+
+    def __str__(self) -> str:
+        return f"what {self.reply['method']} finds for {self.target}"
+
+    @property
+    def target(self) -> Prediction:
+        """The class that is explained."""
+        return Prediction.read(self._part("target"))
+
+    @property
+    def map(self) -> Array:
+        """[H, W] of the image as the model saw it, raw and unscaled."""
+        return np.asarray(self._part("map"))
+
+    @property
+    def signed_map(self) -> Array:
+        """[C, H, W], where the method has one."""
+        return np.asarray(self._part("signed_map"))
+
+    @property
+    def overlay(self) -> Picture:
+        """The map over the photograph, with its legend."""
+        return self._picture(self._part("overlay"))
+
+
+class Attack(Answer):
+    """An image that was changed a little, and what the model makes of it."""
+
+    def __str__(self) -> str:
+        outcome = "succeeded" if self.success else "did not succeed"
+        return f"{self.reply['method']} {outcome}, from {self.before} to {self.after}, linf {self.distance['linf']:.4g}"
+
+    @property
+    def before(self) -> Prediction:
+        """The model's first answer to the untouched image."""
+        return Prediction.read(self._part("before"))
+
+    @property
+    def after(self) -> Prediction:
+        """The model's first answer to the adversarial picture."""
+        return Prediction.read(self._part("after"))
+
+    @property
+    def success(self) -> bool:
+        """Judged on the 8-bit picture, by the path that `classify` takes."""
+        return bool(self._part("success"))
+
+    @property
+    def already_misclassified(self) -> bool:
+        """Whether the model was wrong before anything was changed."""
+        return bool(self._part("already_misclassified"))
+
+    @property
+    def distance(self) -> Mapping[str, float]:
+        """How far it is: linf and l2 in units of [0, 1], l0 in pixels; of the 8-bit picture."""
+        return dict(self._part("distance"))
+
+    @property
+    def queries(self) -> int:
+        """Rows that the attack sent through the network, forward and gradient together."""
+        return sum(self._part("queries").values())
+
+    @property
+    def adversarial(self) -> Picture:
+        """The adversarial picture, of the image's own size."""
+        return self._picture(self.adversarial_png)
+
+    @property
+    def adversarial_png(self) -> bytes:
+        """The same as the very bytes that came, with its text chunks."""
+        return bytes(self._part("adversarial"))
+
+    @property
+    def exact(self) -> Array:
+        """float32 [C, H, W] in [0, 1]: the image before it was rounded to grey levels."""
+        return np.asarray(self._part("exact")["image"])
+
+    @property
+    def perturbation(self) -> Picture:
+        """What was changed, amplified."""
+        return self._picture(self._part("perturbation")["picture"])
+
+    @property
+    def amplification(self) -> int:
+        """The factor of `perturbation`."""
+        return int(self._part("perturbation")["factor"])
+
+
+#: The class of each operation's answers; an operation that is not here is answered with `Answer`.
+ANSWERS: dict[str, type[Answer]] = {"classify": Classification, "saliency": Saliency, "attack": Attack}
+
+
+def answers(reply: Mapping[str, Any]) -> list[Answer]:
+    """The answers in `reply`, one an image."""
+    kind = ANSWERS.get(str(reply.get("operation", "classify")), Answer)
+    return [kind(entry, reply) for entry in reply["results"]]

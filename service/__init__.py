@@ -1,0 +1,1 @@
+"""The application: two doors over one core, and the engines behind it."""

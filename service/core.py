@@ -1,0 +1,508 @@
+"""The one call behind both doors: check, decode, ask the engine, put the answers together. Needs no torch.
+
+Ask ──> begin: everything is checked, every image decoded; one fault refuses the whole request, nothing is spent
+            │
+            ├──> one Question an image, asked concurrently ──> Progress, Progress, …
+            │
+            └──> Reply
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from rakinglight import catalogue, images, reply
+from rakinglight.card import Card
+from rakinglight.catalogue import Operation
+from rakinglight.errors import (
+    BadParameter,
+    EngineAway,
+    FieldError,
+    InternalError,
+    NotAnImage,
+    NotFound,
+    Overloaded,
+    RakinglightError,
+    TooLarge,
+    near,
+)
+from rakinglight.method import Method
+from rakinglight.question import Question
+from service.decode import Decoder
+from service.engines import Engine
+from service.metrics import Metrics
+from service.settings import Settings
+
+Array = np.ndarray[Any, Any]
+#: An image as it comes: the bytes of a file, or an exact tensor [C, H, W] in [0, 1].
+Image = bytes | Array
+
+#: Seconds after which it is worth asking a service again that is going down: another may be up by then.
+DRAINING_RETRY_S = 5.0
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Ask:
+    """A request, as a door has read it and before anything in it is checked.
+
+    version     None is the newest
+    method      None is the operation's first
+    include     what a result carries beyond numbers and labels; None is all
+    deadline_s  seconds from now; None is the setting's
+    max_rows    rows that each image may spend; None is the setting's
+    purpose     why, in the caller's words
+    caller      whose it is, for fairness
+    """
+
+    model: str
+    operation: str
+    images: Sequence[Image]
+    version: str | None = None
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    include: Sequence[str] | None = None
+    seed: int = 0
+    deadline_s: float | None = None
+    max_rows: int | None = None
+    purpose: str | None = None
+    request_id: str = ""
+    caller: str = ""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the run of one image (counted from 0) is."""
+
+    image: int
+    step: int
+    of: int
+    objective: float | None = None
+
+    def members(self) -> dict[str, Any]:
+        """As a caller reads it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """The answer to an Ask. In `results`, one an image, arrays are numpy and pictures are PNG bytes; doors encode them.
+
+    parameters   all of them, with the defaults filled in
+    cost         rows, of all images together
+    answered_by  which backend answered queries of each kind
+    """
+
+    model: Mapping[str, str]
+    operation: str
+    method: str | None
+    parameters: Mapping[str, Any]
+    results: Sequence[Mapping[str, Any]]
+    cost: Mapping[str, int]
+    answered_by: Mapping[str, str | None]
+    elapsed_ms: float
+    request_id: str
+
+    def members(self) -> dict[str, Any]:
+        """As a caller reads it, arrays and pictures still raw."""
+        return {member.name: getattr(self, member.name) for member in fields(self)}
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """A request that was found good: what is left is to do it.
+
+    filled  all parameters, with the defaults
+    begun   on `time.monotonic`'s clock
+    """
+
+    ask: Ask
+    card: Card
+    operation: Operation
+    method: Method[Any] | None
+    filled: Mapping[str, Any]
+    questions: Sequence[Question]
+    begun: float
+
+
+class Hold:
+    """The bytes that one request keeps in memory, counted against what all may keep together."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self.bytes = 0
+
+    def add(self, count: int) -> None:
+        """Count `count` bytes more. Raises Overloaded where all requests together would hold too many."""
+        limit, held = self._core.settings.bytes_in_flight, self._core.bytes_held
+        if held + count > limit and held > self.bytes:
+            raise Overloaded(
+                f"Requests under way hold {held} of {limit} bytes, and this one needs {count} more; try again soon.",
+                retry_after_s=1.0,
+            )
+        self.bytes += count
+        self._core.bytes_held += count
+
+
+class Core:
+    """What the service does, whatever the door.
+
+    engine   answers questions
+    decoder  makes pixels of files
+    metrics  of this service, which both doors count in
+    """
+
+    def __init__(self, engine: Engine, settings: Settings, decoder: Decoder) -> None:
+        self.engine = engine
+        self.settings = settings
+        self.decoder = decoder
+        self.metrics = Metrics(self)
+        self.bytes_held = 0
+        self.under_way = 0
+        self.draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    # ── health and farewell ─────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def ready(self) -> bool:
+        """Whether a request that came now would be answered."""
+        return self.engine.state.ready and not self.draining
+
+    @property
+    def reason(self) -> str:
+        """Why it is not ready, or that it is."""
+        return "The service is going down." if self.draining else self.engine.state.reason
+
+    def drain(self) -> None:
+        """Take on nothing new from now on. What is under way goes on; `drained` waits for it."""
+        self.draining = True
+
+    async def drained(self) -> None:
+        """Wait until nothing is under way."""
+        await self._idle.wait()
+
+    @contextmanager
+    def hold(self) -> Iterator[Hold]:
+        """A Hold, whose bytes are given back at the end. Raises EngineAway once the service is going down."""
+        if self.draining:
+            raise EngineAway("The service is going down and takes nothing new on.", retry_after_s=DRAINING_RETRY_S)
+        hold = Hold(self)
+        self.under_way += 1
+        self._idle.clear()
+        try:
+            yield hold
+        finally:
+            self.bytes_held -= hold.bytes
+            self.under_way -= 1
+            if not self.under_way:
+                self._idle.set()
+
+    # ── models ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def card(self, name: str, version: str | None = None) -> Card:
+        """The card of a model. Raises NotFound with the near names."""
+        if name not in self.engine.models:
+            raise NotFound(f"There is no model {name!r}: {near(name, self.engine.models)}")
+        card = self.engine.models[name]
+        if version and version != card.version:
+            raise NotFound(f"{name} has no version {version!r}: there is {card.version!r}.")
+        return card
+
+    def models(self) -> list[dict[str, Any]]:
+        """What `model` says of each, by name."""
+        return [self.model(name) for name in sorted(self.engine.models)]
+
+    def model(self, name: str, version: str | None = None) -> dict[str, Any]:
+        """All that a caller may want to know of a model before asking it something."""
+        card = self.card(name, version)
+        return {
+            "name": card.name,
+            "version": card.version,
+            "versions": [card.version],
+            "sha256": card.sha256,
+            "provenance": card.provenance,
+            "input": {
+                "shape": list(card.input_shape),
+                "range": [0.0, 1.0],
+                "resize": card.resize,
+                "mean": list(card.mean),
+                "std": list(card.std),
+            },
+            "differentiable": card.differentiable,
+            "labels": list(card.labels),
+            "layers": [{"name": layer, "shape": list(shape)} for layer, shape in card.layers.items()],
+            "operations": [_described(operation) for operation in catalogue.OPERATIONS.values()],
+            "limits": self.limits(),
+        }
+
+    def limits(self) -> dict[str, float]:
+        """The limits that a request meets, by the settings' names."""
+        names = (
+            "body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels",
+            "steps", "rows", "deadline_s", "deadline_limit_s",
+        )  # fmt: skip
+        return {name: getattr(self.settings, name) for name in names}
+
+    # ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def answer(self, ask: Ask) -> Reply:
+        """Everything at once. Cancelling it cancels the work."""
+        with self.hold() as hold:
+            return await self.finish(await self.begin(ask, hold))
+
+    async def stream(self, ask: Ask) -> AsyncGenerator[Progress | Reply, None]:
+        """Progress as it comes, the newest of each image for who reads slowly; at the end the reply.
+
+        Closing the generator cancels the work.
+        """
+        with self.hold() as hold:
+            work = await self.begin(ask, hold)
+            async with aclosing(self.follow(work)) as news:
+                async for one in news:
+                    yield one
+
+    async def begin(self, ask: Ask, hold: Hold) -> Work:
+        """Check `ask` and decode its images; what they take is counted on `hold`. Nothing is spent yet.
+
+        Raises what a caller can mend, of the first fault that is found.
+        """
+        begun = time.monotonic()
+        card = self.card(ask.model, ask.version)
+        operation = catalogue.operation(ask.operation)
+        method = operation.method(ask.method)
+        reply.check_include(operation, ask.include)
+        seconds, rows = self._check_limits(ask)
+        filled, each = operation.check(method, ask.parameters, card, len(ask.images))
+        if filled.get("steps", 0) > self.settings.steps:
+            raise _wrong("/parameters/steps", f"steps is {filled['steps']}; the limit here is {self.settings.steps}.")
+        pixels = await self._decoded(ask, card, operation, hold)
+        left = max(0.001, begun + seconds - time.monotonic())
+        questions = [
+            Question(
+                operation=operation.name,
+                model=card.name,
+                pixels=one,
+                method=method.name if method else None,
+                parameters=parameters,
+                seed=ask.seed,
+                seconds=left,
+                max_rows=rows,
+                caller=ask.caller,
+            )
+            for one, parameters in zip(pixels, each, strict=True)
+        ]
+        return Work(ask, card, operation, method, filled, questions, begun)
+
+    async def finish(self, work: Work, report: Callable[[Progress], None] = lambda progress: None) -> Reply:
+        """Do `work`. `report` is told of progress. One image that fails ends the others."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(self._one(work, i, report)) for i in range(len(work.questions))]
+        except BaseExceptionGroup as failures:
+            raise _first(failures) from None
+        bodies = [task.result() for task in tasks]
+        results = await asyncio.to_thread(_finished, work, bodies)
+        self.check_size(_weight(results))
+        spent = [body["cost"] for body in bodies]
+        return Reply(
+            model={"name": work.card.name, "version": work.card.version, "sha256": work.card.sha256},
+            operation=work.operation.name,
+            method=work.method.name if work.method else None,
+            parameters=work.filled,
+            results=results,
+            cost={kind: sum(cost[kind] for cost in spent) for kind in ("forward_rows", "gradient_rows")},
+            answered_by=bodies[0].get("answered_by", {}),
+            elapsed_ms=round(1000 * (time.monotonic() - work.begun), 1),
+            request_id=work.ask.request_id,
+        )
+
+    async def follow(self, work: Work) -> AsyncGenerator[Progress | Reply, None]:
+        """Do `work`, yielding progress and at the end the reply. Closing the generator cancels the work."""
+        newest: dict[int, Progress] = {}
+        news = asyncio.Event()
+
+        def report(progress: Progress) -> None:
+            newest[progress.image] = progress
+            news.set()
+
+        task = asyncio.create_task(self.finish(work, report))
+        task.add_done_callback(lambda _: news.set())
+        try:
+            while not task.done():
+                await news.wait()
+                news.clear()
+                while newest:
+                    yield newest.pop(min(newest))
+            yield task.result()
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _check_limits(self, ask: Ask) -> tuple[float, int]:
+        """The seconds and the rows that `ask` has."""
+        settings = self.settings
+        if not ask.images:
+            raise _wrong("/images", f"images is empty; {ask.operation} needs one at least.")
+        if len(ask.images) > settings.images:
+            detail = (
+                f"{len(ask.images)} images are over the limit of {settings.images} a request; send several requests."
+            )
+            raise TooLarge(detail, errors=[FieldError("/images", detail)])
+        if not 0 <= ask.seed < 2**63:
+            raise _wrong("/seed", f"seed is {ask.seed}; it is a whole number from 0 to 2^63 - 1.")
+        seconds = settings.deadline_s if ask.deadline_s is None else ask.deadline_s
+        if not (math.isfinite(seconds) and 0 < seconds <= settings.deadline_limit_s):
+            limit = settings.deadline_limit_s
+            raise _wrong("/deadline_s", f"deadline_s is {seconds:g}; it is above 0 and at most {limit:g} seconds.")
+        rows = settings.rows if ask.max_rows is None else ask.max_rows
+        if not 0 < rows <= settings.rows:
+            raise _wrong("/max_rows", f"max_rows is {rows}; it is from 1 to {settings.rows} for each image.")
+        return seconds, rows
+
+    async def _decoded(self, ask: Ask, card: Card, operation: Operation, hold: Hold) -> list[Array]:
+        """The images of `ask` as this model takes them, uint8 [H, W, C] or float32 [C, H, W]."""
+        decoded: list[Array] = []
+        for i, image in enumerate(ask.images):
+            pixels = await self._pixels(image, i, card)
+            hold.add(pixels.nbytes)
+            decoded.append(pixels)
+            self._check_pixels(decoded, ask, card, operation)
+        return decoded
+
+    async def _pixels(self, image: Image, i: int, card: Card) -> Array:
+        pointer, settings = f"/images/{i}", self.settings
+        if not isinstance(image, bytes):
+            sides = {"max_pixels": settings.image_pixels, "max_side": settings.image_side}
+            return await asyncio.to_thread(images.exact, image, card, pointer, **sides)
+        try:
+            return images.for_model(await self.decoder.decode(image), card)
+        except (NotAnImage, TooLarge) as e:
+            raise type(e)(f"Image {i}: {e.detail}", errors=[FieldError(pointer, e.detail)]) from None
+
+    def _check_pixels(self, decoded: Sequence[Array], ask: Ask, card: Card, operation: Operation) -> None:
+        settings, i = self.settings, len(decoded) - 1
+        sizes = [pixels.size // card.input_shape[0] for pixels in decoded]
+        if sum(sizes) > settings.request_pixels:
+            raise TooLarge(
+                f"{len(sizes)} images have {sum(sizes)} pixels together; the limit of a request is "
+                f"{settings.request_pixels}. Send fewer at once."
+            )
+        if "adversarial" not in operation.include:
+            return
+        if sizes[-1] > settings.attack_pixels:
+            h, w = _height_width(decoded[-1])
+            detail = (
+                f"An attack changes the image at its own size, up to {settings.attack_pixels} pixels; this one is "
+                f"{w} x {h}, {sizes[-1]}. Send it smaller: {card.name} looks at {card.input_shape[1]} x "
+                f"{card.input_shape[2]}."
+            )
+            raise TooLarge(f"Image {i}: {detail}", errors=[FieldError(f"/images/{i}", detail)])
+        if ask.include is None or "exact" in ask.include:
+            # float32, three bytes as four characters: better refused now than after the work
+            exact = sum(pixels.size for pixels in decoded) * 4 * 4 // 3
+            if exact > settings.reply_bytes:
+                raise TooLarge(
+                    f"The exact tensors of this reply take {exact} bytes; the limit is {settings.reply_bytes}. "
+                    'Leave them out with "include": ["adversarial"], or send fewer or smaller images.'
+                )
+
+    async def _one(self, work: Work, i: int, report: Callable[[Progress], None]) -> Mapping[str, Any]:
+        """The body of the result frame for image `i`."""
+        question = work.questions[i]
+        async with aclosing(self.engine.ask(question, request_id=work.ask.request_id)) as frames:
+            async for frame in frames:
+                if frame.kind == "progress":
+                    report(Progress(i, **frame.body))
+                elif frame.kind == "result":
+                    return frame.body
+        raise InternalError("The engine's answer ended before its result.")
+
+    def check_size(self, count: int) -> None:
+        """Refuse a reply of `count` bytes where that is more than one may have. Raises TooLarge."""
+        if count > self.settings.reply_bytes:
+            raise TooLarge(
+                f"The reply has {count} bytes; the limit is {self.settings.reply_bytes}. Narrow it with include, or "
+                "send fewer or smaller images."
+            )
+
+
+def _finished(work: Work, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The entries of the reply. Draws pictures, so it runs in a thread."""
+    facts = {
+        "model": f"{work.card.name} {work.card.version}",
+        "method": work.method.name if work.method else "",
+        "epsilon": f"{work.filled['epsilon']:g}" if "epsilon" in work.filled else "",
+        "request_id": work.ask.request_id,
+    }
+    facts = {name: value for name, value in facts.items() if value}
+    finished = []
+    for question, body in zip(work.questions, bodies, strict=True):
+        result = dict(body["result"])
+        if "adversarial" in result:
+            result["queries"] = body["cost"]
+        entry = reply.finish(work.operation, result, question.pixels, work.card, work.ask.include, facts)
+        finished.append(entry)
+    return finished
+
+
+def _described(operation: Operation) -> dict[str, Any]:
+    methods = [
+        {
+            "name": method.name,
+            "summary": method.summary,
+            "parameters": operation.parameters(method).model_json_schema(),
+        }
+        for method in operation.methods
+    ]
+    described: dict[str, Any] = {
+        "name": operation.name,
+        "summary": operation.summary,
+        "scope": operation.scope,
+        "include": list(operation.include),
+        "picture": operation.picture,
+        "methods": methods,
+    }
+    if not methods:
+        described["parameters"] = operation.parameters(None).model_json_schema()
+    return described
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The failure that the caller is told: of those raised on purpose the first, else the first."""
+    leaves = list(failures.exceptions)
+    return next((e for e in leaves if isinstance(e, RakinglightError)), leaves[0])
+
+
+def _height_width(pixels: Array) -> tuple[int, int]:
+    height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
+    return height, width
+
+
+def _weight(value: Any) -> int:
+    """Bytes of the arrays and pictures in a tree."""
+    match value:
+        case np.ndarray():
+            return value.nbytes
+        case bytes():
+            return len(value)
+        case Mapping():
+            return sum(map(_weight, value.values()))
+        case list() | tuple():
+            return sum(map(_weight, value))
+        case _:
+            return 0
+
+
+def _wrong(pointer: str, detail: str) -> BadParameter:
+    return BadParameter(detail, errors=[FieldError(pointer, detail)])

@@ -1,0 +1,358 @@
+"""The gRPC door: reads a message, asks the core, writes the reply. `protos/` says what goes through it.
+
+    bytes ──> messages.parse ──> Ask ──> core.begin ──> core.finish ──> Reply ──> messages.fill ──> bytes
+                                                   └──> core.follow ──> Progress, Progress, …, Reply
+
+Which calls there are is read from the proto, and each is named for its operation, so an operation that the catalogue
+and the proto gain needs no line here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
+from grpc_status import rpc_status
+from structlog.contextvars import bound_contextvars
+
+from protos.gen.rakinglight.v1 import rakinglight_pb2
+from rakinglight.catalogue import OPERATIONS, Operation
+from rakinglight.errors import CODES, RakinglightError, TooLarge, Unreadable
+from service import messages
+from service.core import Ask, Core, Progress, Reply
+from service.doorway import Visit, told
+from service.keys import Keyring
+from service.logs import request_id_of, trace_of
+
+log = structlog.get_logger("rakinglight.grpc")
+
+SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
+#: Of every ErrorInfo: whose the reasons are.
+DOMAIN = "rakinglight.dev"
+
+#: Bytes by which gRPC's own limit of a message is wider than the settings': it only refuses, we say what to do.
+LEEWAY = 2**20
+#: The part of a call's time that is kept for putting the answer together and for the way back, and its most seconds.
+WAY_BACK, WAY_BACK_S = 0.1, 2.0
+#: Seconds between two looks at whether the service is ready.
+LOOK_S = 0.2
+#: Seconds that replies have to leave when the door closes.
+FAREWELL_S = 0.5
+#: Clients take up to 8 KiB of metadata, where an error's message stands twice, once with up to nine bytes a letter. So
+#: there is an end to its length, and to the fields that are named, when a caller's long words are quoted.
+DETAIL_BYTES, FIELD_BYTES, FIELDS = 900, 200, 4
+#: The least that a run is given: a call that is all but over is answered with a deadline exceeded, by the engine.
+LEAST_S = 0.001
+
+Context = grpc.aio.ServicerContext[bytes, bytes]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One rpc of the proto. `operation` is None for those that only tell of models."""
+
+    name: str
+    operation: Operation | None
+    request: type[Message]
+    response: type[Message]
+    streams: bool
+
+
+def calls() -> Iterator[Call]:
+    """Every rpc of the proto."""
+    operations = {"".join(map(str.capitalize, name.split("_"))): operation for name, operation in OPERATIONS.items()}
+    for rpc in SERVICE.methods:
+        operation = operations.get(rpc.name.removesuffix("Stream"))
+        request, response = GetMessageClass(rpc.input_type), GetMessageClass(rpc.output_type)
+        yield Call(rpc.name, operation, request, response, rpc.server_streaming)
+
+
+def server(core: Core, keyring: Keyring) -> Door:
+    """The door of `core`, bound to the settings' host and port. It serves once it is started."""
+    return Door(core, keyring)
+
+
+class Door:
+    """A gRPC server over a core. `port` is the one that it is bound to."""
+
+    def __init__(self, core: Core, keyring: Keyring) -> None:
+        self._core = core
+        self._keyring = keyring
+        self._under_way: set[asyncio.Task[Any]] = set()
+        self._follower: asyncio.Task[None] | None = None
+
+        settings = core.settings
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", settings.body_bytes + LEEWAY),
+                ("grpc.max_send_message_length", settings.reply_bytes + LEEWAY),
+                ("grpc.compression_enabled_algorithms_bitset", 1),  # none: images are, and what unpacks may be a bomb
+                ("grpc.so_reuseport", 0),  # a second gateway on this port would take half the calls, unnoticed
+                # A caller who vanished without a word is found out, and one may ask as often whether we are there.
+                ("grpc.keepalive_time_ms", round(1000 * settings.heartbeat_s)),
+                ("grpc.http2.min_ping_interval_without_data_ms", 5000),
+            ]
+        )
+        self._server.add_generic_rpc_handlers((self._handlers(),))
+        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        if settings.reflection:
+            shown = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(shown, keyring), self._server)
+        self.port = self._bind(settings.host, settings.grpc_port)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop(0)
+
+    def _bind(self, host: str, port: int) -> int:
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        try:
+            return self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise ValueError(
+                f"gRPC cannot listen on {address}: something else does, or the address is not this machine's. "
+                "Set RAKINGLIGHT_GRPC_PORT; 0 takes a free one."
+            ) from None
+
+    async def start(self) -> None:
+        """Begin to serve."""
+        await self._look()
+        await self._server.start()
+        self._follower = asyncio.create_task(self._follow_readiness())
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no more calls, give those under way `grace_s` seconds, then end them."""
+        if self._follower is not None:
+            self._follower.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._follower
+        await self._health.enter_graceful_shutdown()
+        closing = asyncio.create_task(self._server.stop(grace_s + FAREWELL_S))
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=grace_s)
+        # Who watches the health would stay for all of the grace; it is for the calls.
+        await asyncio.wait([closing], timeout=FAREWELL_S)
+        await self._server.stop(None)
+        await closing
+
+    # ── health ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    async def _follow_readiness(self) -> None:
+        while True:
+            await asyncio.sleep(LOOK_S)
+            await self._look()
+
+    async def _look(self) -> None:
+        says = health_pb2.HealthCheckResponse
+        for name in ("", SERVICE.full_name):
+            await self._health.set(name, says.SERVING if self._core.ready else says.NOT_SERVING)
+
+    # ── calls ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _handlers(self) -> grpc.GenericRpcHandler[bytes, bytes]:
+        """Every call is handled as if its caller streamed, which is the same on the wire: so a message is read only
+        when its caller has shown a key, and as bytes, because what gRPC itself cannot parse it calls our fault.
+        """
+        handlers = {}
+        for call in calls():
+            handler = grpc.stream_stream_rpc_method_handler if call.streams else grpc.stream_unary_rpc_method_handler
+            handlers[call.name] = handler(partial(self._serve, call))
+        return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
+
+    async def _serve(self, call: Call, sent: AsyncIterator[bytes], context: Context) -> bytes | None:
+        """Answer one call, or abort it with a status that says what went wrong; count and log it either way."""
+        begun, metadata = time.monotonic(), dict(context.invocation_metadata() or ())
+        operation = call.operation.name if call.operation else "models"
+        visit = Visit(request_id_of(metadata.get("x-request-id")), operation=operation)
+        task = asyncio.current_task()
+        assert task is not None
+        self._under_way.add(task)
+        with bound_contextvars(request_id=visit.request_id, **trace_of(metadata.get("traceparent"))):
+            try:
+                await context.send_initial_metadata((("x-request-id", visit.request_id),))
+                scope = call.operation.scope if call.operation else None
+                visit.caller = self._keyring.admit(metadata.get("authorization"), scope)
+                return await self._answer(call, await self._read(sent), context, visit)
+            except asyncio.CancelledError:
+                visit.code = "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
+                raise
+            except Exception as e:
+                status = status_of(told(e, visit), visit.request_id)
+            finally:
+                self._under_way.discard(task)
+                self._record(call, visit, time.monotonic() - begun)
+        try:
+            return await context.abort(status.code, status.details, status.trailing_metadata)
+        except grpc.aio.InternalError:  # gRPC itself has ended the call, for a message that is far over the limit
+            raise asyncio.CancelledError from None
+
+    async def _read(self, sent: AsyncIterator[bytes]) -> bytes:
+        """The caller's message, if it comes whole, in time and within the limit."""
+        settings = self._core.settings
+        try:
+            async with asyncio.timeout(settings.upload_s):
+                raw = await anext(sent)
+        except StopAsyncIteration:
+            raise Unreadable("The call ended without a message.") from None
+        except TimeoutError:
+            raise Unreadable(f"The message did not come whole within {settings.upload_s:g} s.") from None
+        if len(raw) > settings.body_bytes:
+            limit = settings.body_bytes
+            raise TooLarge(f"The message has {len(raw)} bytes; the limit is {limit}. Send fewer or smaller images.")
+        return raw
+
+    async def _answer(self, call: Call, raw: bytes, context: Context, visit: Visit) -> bytes | None:
+        """The response to `call`; None where it has been written to the stream."""
+        request: Any = messages.parse(call.request, raw)
+        if model := getattr(request, "model", None):
+            visit.model = model if model in self._core.engine.models else "unknown"
+        if call.operation is None:
+            return self._about_models(call, request)
+        with self._core.hold() as hold:
+            hold.add(len(raw))
+            ask = _ask(call.operation, request, self._seconds(context), visit)
+            work = await self._core.begin(ask, hold)
+            visit.method = work.method.name if work.method else None
+            if not call.streams:
+                return await self._encoded(call, await self._core.finish(work), visit)
+            async with aclosing(self._core.follow(work)) as news:
+                async for one in news:
+                    await context.write(await self._encoded(call, one, visit))
+        return None
+
+    async def _encoded(self, call: Call, one: Progress | Reply, visit: Visit) -> bytes:
+        message: Any = call.response()
+        if isinstance(one, Progress):
+            messages.fill(message.progress, one.members())
+            return message.SerializeToString()  # type: ignore[no-any-return]
+        visit.cost = dict(one.cost)
+        content = await asyncio.to_thread(_serialized, message, message.result if call.streams else message, one)
+        self._core.check_size(len(content))
+        return content
+
+    def _record(self, call: Call, visit: Visit, seconds: float) -> None:
+        said = {"operation": visit.operation, "method": visit.method, "model": visit.model}
+        self._core.metrics.answered("grpc", code=visit.code, seconds=seconds, **said)
+        ours = visit.code in CODES and CODES[visit.code].status >= 500
+        log.log(
+            logging.WARNING if ours else logging.INFO,
+            "request",
+            route=call.name,
+            **{name: value for name, value in said.items() if value},
+            code=visit.code,
+            duration_ms=round(1000 * seconds, 1),
+            **visit.cost,
+        )
+
+    def _about_models(self, call: Call, request: Any) -> bytes:
+        message = call.response()
+        if call.name == "ListModels":
+            messages.fill(message, {"models": self._core.models()})
+        else:
+            messages.fill(message, self._core.model(request.model, request.version or None))
+        return message.SerializeToString()
+
+    def _seconds(self, context: Context) -> float | None:
+        """The work's share of the call's time; None where the caller set no end to it."""
+        remaining = context.time_remaining()
+        if remaining is None or not math.isfinite(remaining):
+            return None
+        share = remaining - min(WAY_BACK * remaining, WAY_BACK_S)
+        return min(max(share, LEAST_S), self._core.settings.deadline_limit_s)
+
+
+def _ask(operation: Operation, request: Any, seconds: float | None, visit: Visit) -> Ask:
+    visit.method, parameters = messages.parameters(request.parameters)
+    return Ask(
+        model=request.model,
+        version=request.version or None,
+        operation=operation.name,
+        method=visit.method,
+        parameters=parameters,
+        images=[messages.image(image, f"/images/{i}") for i, image in enumerate(request.images)],
+        include=list(request.include.names) if request.HasField("include") else None,
+        seed=request.seed,
+        deadline_s=seconds,
+        max_rows=request.max_rows if request.HasField("max_rows") else None,
+        purpose=request.purpose or None,
+        request_id=visit.request_id,
+        caller=visit.caller.name,
+    )
+
+
+def _serialized(message: Message, response: Message, reply: Reply) -> bytes:
+    """The bytes of `message`, of which `response` is the part, or all, that holds the reply."""
+    messages.fill_reply(response, reply)
+    return message.SerializeToString()
+
+
+class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc, name-defined]
+    """Shows the proto to who has a key, as REST does its page."""
+
+    def __init__(self, services: Iterable[str], keyring: Keyring) -> None:
+        super().__init__(services)
+        self._keyring = keyring
+
+    async def ServerReflectionInfo(self, sent: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:  # noqa: N802
+        metadata = dict(context.invocation_metadata() or ())
+        try:
+            self._keyring.admit(metadata.get("authorization"))
+        except RakinglightError as e:
+            status = status_of(e, request_id_of(metadata.get("x-request-id")))
+            await context.abort(status.code, status.details, status.trailing_metadata)
+        async for answer in super().ServerReflectionInfo(sent, context):
+            yield answer
+
+
+# ── errors ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def status_of(error: RakinglightError, request_id: str) -> Any:
+    """`error` as gRPC says it: a code, a message and google.rpc.Status with the details that fit."""
+    details: list[Message] = [
+        error_details_pb2.ErrorInfo(reason=error.code, domain=DOMAIN, metadata={"request_id": request_id})
+    ]
+    if error.errors:
+        fields = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=_cut(e.pointer, FIELD_BYTES), description=_cut(e.detail, FIELD_BYTES)
+            )
+            for e in error.errors[:FIELDS]
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=fields))
+    if error.retry_after_s is not None:
+        delay = Duration()
+        delay.FromNanoseconds(round(error.retry_after_s * 1e9))
+        details.append(error_details_pb2.RetryInfo(retry_delay=delay))
+    status = status_pb2.Status(code=code_pb2.Code.Value(error.grpc_status), message=_cut(error.detail, DETAIL_BYTES))
+    for detail in details:
+        status.details.add().Pack(detail)
+    return rpc_status.to_status(status)
+
+
+def _cut(text: str, limit: int) -> str:
+    """`text`, or as much of its beginning as `limit` bytes of UTF-8 hold."""
+    raw = text.encode()
+    return text if len(raw) <= limit else raw[: limit - 3].decode(errors="ignore") + "…"

@@ -1,0 +1,168 @@
+"""Metrics for Prometheus. What the doors answered is counted here; the engine's own numbers are asked of it.
+
+Labels take values from fixed sets only: the names of the catalogue, of the loaded models, of the error codes. What a
+caller wrote is never a label; a name that is not known is `unknown`, and one that is not said is empty.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from collections.abc import Container, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.exposition import choose_encoder
+
+from rakinglight import __version__, catalogue
+from rakinglight.errors import CODES
+from service.engines import EngineState
+
+if TYPE_CHECKING:
+    from service.core import Core
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
+
+#: Seconds. A classification is the shortest, an attack of a thousand steps the longest.
+LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
+#: Rows of a pass, and runs that share one.
+COUNT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
+#: Seconds that a scrape waits for the engine; then it shows what it knew last.
+PATIENCE_S = 1.0
+
+OPERATIONS = frozenset(catalogue.OPERATIONS) | {"models", "health", "metrics", "docs"}
+METHODS = frozenset(name for operation in catalogue.OPERATIONS.values() for name in operation.by_name)
+OUTCOMES = frozenset(CODES) | {"OK", "CANCELLED"}
+
+
+class Metrics:
+    """The registry of one service."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._snapshot: Mapping[str, Any] = {}
+        self._seen_at = 0.0
+        self.registry = CollectorRegistry(auto_describe=False)
+        labels = ("door", "operation", "method", "model")
+        self._requests = Counter(
+            "rakinglight_requests", "Requests that were answered.", (*labels, "code"), registry=self.registry
+        )
+        self._latency = Histogram(
+            "rakinglight_request_duration_seconds",
+            "Time from the first byte of a request to the last of its answer.",
+            labels,
+            buckets=LATENCY_BUCKETS,
+            registry=self.registry,
+        )
+        ProcessCollector(registry=self.registry)
+        self.registry.register(self)
+
+    def answered(
+        self,
+        door: Literal["rest", "grpc"],
+        *,
+        code: str,
+        seconds: float,
+        operation: str | None = None,
+        method: str | None = None,
+        model: str | None = None,
+    ) -> None:
+        """Count one request, however it ended. `code` is OK, CANCELLED (by the caller) or an error's."""
+        labels = (
+            door,
+            _known(operation, OPERATIONS),
+            _known(method, METHODS),
+            _known(model, self._core.engine.models),
+        )
+        self._requests.labels(*labels, _known(code, OUTCOMES)).inc()
+        self._latency.labels(*labels).observe(seconds)
+
+    async def exposition(self, accept: str | None) -> tuple[bytes, str]:
+        """All metrics as text, and its content type: OpenMetrics where `accept` asks for it."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                if snapshot := await self._core.engine.snapshot():
+                    self._snapshot, self._seen_at = snapshot, time.time()
+        except TimeoutError:
+            pass  # what was known last, and when, is told
+        encode, content_type = choose_encoder(accept or "")
+        return encode(self.registry), content_type
+
+    def collect(self) -> Iterator[Metric]:
+        """What is read off rather than counted here."""
+        core, state = self._core, self._core.engine.state
+        build = {"version": __version__, "engine": core.settings.engine, "python": platform.python_version()}
+        yield _gauge("build_info", "What runs here; the value is always 1.", {tuple(build.values()): 1}, *build)
+        yield _gauge("requests_in_flight", "Requests under way.", {(): core.under_way})
+        yield _gauge("held_bytes", "Bytes of bodies and decoded images of requests under way.", {(): core.bytes_held})
+        yield from _of_state(state)
+        yield from _of_snapshot(self._snapshot)
+        yield _gauge(
+            "engine_snapshot_timestamp_seconds",
+            "When the engine's worker last told its numbers, in Unix time; 0 is never.",
+            {(): self._seen_at},
+        )
+
+
+def _of_state(state: EngineState) -> Iterator[Metric]:
+    yield _gauge(
+        "engine_up", "Whether a worker has every model loaded and has answered a probe.", {(): int(state.ready)}
+    )
+    yield _gauge("engine_workers", "Workers that are up.", {(): state.workers})
+    yield _counter("engine_restarts", "Restarts of a worker or of its host.", {(): state.restarts})
+    yield _counter("engine_retries", "Questions asked again because their worker died.", {(): state.retries})
+    yield _gauge(
+        "engine_questions",
+        "Questions that wait for a place at a worker, and that are with one.",
+        {("waiting",): state.waiting, ("running",): state.running},
+        "state",
+    )
+
+
+def _of_snapshot(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
+    def by_kind(name: str) -> dict[tuple[str, ...], float]:
+        return {(kind,): snapshot.get(name, {}).get(kind, 0) for kind in ("forward", "gradient")}
+
+    yield _gauge(
+        "engine_runs",
+        "Runs that the worker has begun, and that wait to begin.",
+        {(name,): snapshot.get(name, 0) for name in ("live", "waiting")},
+        "state",
+    )
+    yield _counter("engine_passes", "Passes through a network.", by_kind("passes"), "kind")
+    yield _counter("engine_rows", "Rows that were asked for and answered.", by_kind("rows"), "kind")
+    yield _counter("engine_padding_rows", "Rows that only fill a pass up.", by_kind("padding"), "kind")
+    yield _counter("engine_failed_passes", "Passes that failed.", {(): snapshot.get("failed_passes", 0)})
+    yield _histogram("engine_rows_per_pass", "Rows that shared a pass.", snapshot.get("rows_a_pass", {}))
+    yield _histogram("engine_runs_per_pass", "Runs that shared a pass.", snapshot.get("runs_a_pass", {}))
+
+
+def _known(value: str | None, names: Container[str]) -> str:
+    """`value` as a label."""
+    return "" if value is None else value if value in names else "unknown"
+
+
+def _gauge(name: str, help_: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
+    family = GaugeMetricFamily(f"rakinglight_{name}", help_, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _counter(name: str, help_: str, values: Mapping[tuple[str, ...], float], *labels: str) -> Metric:
+    family = CounterMetricFamily(f"rakinglight_{name}", help_, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _histogram(name: str, help_: str, times: Mapping[str, int]) -> Metric:
+    """The histogram of {number: how often it was seen}."""
+    counted = {int(number): count for number, count in times.items()}
+    buckets = [(str(le), float(sum(c for n, c in counted.items() if n <= le))) for le in COUNT_BUCKETS]
+    buckets.append(("+Inf", float(sum(counted.values()))))
+    family = HistogramMetricFamily(f"rakinglight_{name}", help_)
+    family.add_metric([], buckets, sum_value=float(sum(n * c for n, c in counted.items())))
+    return family

@@ -1,0 +1,200 @@
+"""`rakinglight serve`: the whole house on one machine, from the archives to the doors, and its orderly end.
+
+archives built ──> engine starts ──> doors open ──> ready ──> a signal ──> nothing new, what is under way ends ──> gone
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from pydantic import ValidationError
+
+from rakinglight.errors import RakinglightError
+
+EngineName = Literal["torchserve", "local"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add `serve` to the command line."""
+    app.command()(serve)
+
+
+def serve(
+    engine: Annotated[EngineName | None, typer.Option(help="Who runs the networks; local needs no Java.")] = None,
+    host: Annotated[str | None, typer.Option(help="Address that both doors listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of REST; 0 takes a free one.")] = None,
+    grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to serve; may be given again.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of archives, sockets and logs.")] = None,
+) -> None:
+    """Start the service: REST, gRPC and the engine behind them. Ctrl-C ends it, a second one at once.
+
+    What is not given here is taken from the RAKINGLIGHT_ settings.
+    """
+    from service import logs
+    from service.settings import Settings
+
+    options = {"engine": engine, "host": host, "port": port, "grpc_port": grpc_port, "home": home, "models": model}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, [])}
+    try:
+        settings = Settings(**given)
+        logs.configure(settings.log_level, settings.log_format)
+        archives = _archives(settings.models, settings.home)
+        _run(lambda: _serve(settings, archives))
+    except (ValidationError, ValueError, RakinglightError) as e:
+        typer.echo(f"rakinglight serve: {_told(e)}", err=True)
+        raise typer.Exit(1) from None
+
+
+def _archives(models: tuple[str, ...], home: Path) -> list[Path]:
+    """The archives of `models`; one that is missing is built, by a process of its own."""
+    from model_store.build import ensure
+
+    return ensure(models, home.resolve(), typer.echo)
+
+
+async def _serve(settings: Any, archives: list[Path]) -> None:
+    # Read when gRPC is imported. Our children are programs of their own, which need none of its state.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+    from service import grpc_door, rest
+    from service.core import Core
+    from service.decode import DecodePool
+    from service.keys import Keyring
+
+    async with AsyncExitStack() as house:
+        engine = _engine(settings, archives)
+        await engine.start()
+        house.push_async_callback(engine.stop)
+        decoder = await house.enter_async_context(
+            DecodePool(
+                processes=settings.decoders,
+                max_pixels=settings.image_pixels,
+                max_side=settings.image_side,
+                seconds=settings.decode_s,
+                address_space=settings.decode_bytes,
+            )
+        )
+        core = Core(engine, settings, decoder)
+        keyring = Keyring(settings.secret)
+        web = _Web(rest.application(core, keyring), settings.host, settings.port)
+        door = grpc_door.server(core, keyring)
+        await door.start()
+        house.push_async_callback(door.stop, 0.0)
+        await web.start()
+        house.push_async_callback(web.stop)
+
+        with _signals() as (asked_to_stop, asked_again):
+            names = ", ".join(engine.models)
+            typer.echo(f"Starting {settings.engine}, which loads {names} ...")
+            typer.echo(f"REST  {web.url}/docs\ngRPC  {settings.host}:{door.port}")
+            await _first(_until_ready(core), asked_to_stop.wait())
+            if core.ready:
+                typer.echo("Ready. Ctrl-C stops it.")
+            await asked_to_stop.wait()
+
+            core.drain()
+            if core.under_way:
+                grace = f"{core.under_way} under way may finish, for {settings.grace_s:g} s"
+                typer.echo(f"Stopping: {grace}; Ctrl-C drops them.")
+            with suppress(TimeoutError):
+                async with asyncio.timeout(settings.grace_s):
+                    await _first(core.drained(), asked_again.wait())
+    typer.echo("Stopped.")
+
+
+def _engine(settings: Any, archives: list[Path]) -> Any:
+    from service.engines.boarding import Limits
+    from service.engines.local import LocalEngine
+    from service.engines.torchserve import TorchServeEngine
+
+    kind = TorchServeEngine if settings.engine == "torchserve" else LocalEngine
+    return kind(archives, home=settings.home, limits=Limits(aboard=settings.live_runs, waiting=settings.waiting_runs))
+
+
+class _Web:
+    """REST on uvicorn, on the loop that is running, with the signals left to us."""
+
+    def __init__(self, application: Any, host: str, port: int) -> None:
+        import uvicorn
+
+        class Server(uvicorn.Server):
+            @contextmanager
+            def capture_signals(self) -> Iterator[None]:
+                yield
+
+        config = uvicorn.Config(
+            application, host=host, port=port, log_config=None, access_log=False, server_header=False, lifespan="on"
+        )
+        self._server = Server(config)
+        self._socket = config.bind_socket()
+        self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
+
+    async def start(self) -> None:
+        self._serving = asyncio.create_task(self._server.serve([self._socket]))
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110  uvicorn has no event for it
+            await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        self._server.should_exit = True
+        self._server.config.timeout_graceful_shutdown = 1
+        await self._serving
+
+
+@contextmanager
+def _signals() -> Iterator[tuple[asyncio.Event, asyncio.Event]]:
+    """Two events: the first SIGINT or SIGTERM, and the second."""
+    first, second = asyncio.Event(), asyncio.Event()
+
+    def received() -> None:
+        (second if first.is_set() else first).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, received)
+    try:
+        yield first, second
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
+
+
+async def _until_ready(core: Any) -> None:
+    said = ""
+    while not core.ready:
+        if core.reason != said:
+            said = core.reason
+            typer.echo(f"  {said}")
+        await asyncio.sleep(0.05)
+
+
+async def _first(*awaitables: Any) -> None:
+    """Wait for the first of `awaitables`; the others are cancelled."""
+    tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _run(main: Callable[[], Any]) -> None:
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main())
+    else:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(main())
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+    return str(error)

@@ -1,0 +1,138 @@
+"""What an operator may set: by `RAKINGLIGHT_<NAME>`, or by a line in the TOML file that `RAKINGLIGHT_CONFIG` names.
+
+The environment wins over the file. The descriptions here are those of `docs/settings.md`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 2**20
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. The defaults serve one machine, on loopback, with no key."""
+
+    model_config = SettingsConfigDict(env_prefix="RAKINGLIGHT_", extra="forbid", frozen=True, env_ignore_empty=True)
+
+    home: Path = Field(Path(".rakinglight"), description="Folder of archives, sockets, logs and what was measured.")
+    host: str = Field("127.0.0.1", description="Address that both doors listen on. Other than loopback needs a key.")
+    port: int = Field(8000, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
+    grpc_port: int = Field(8001, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
+    models: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("efficientnet-lite0", "lenet5-digits"), min_length=1, description="Models to serve, separated by commas."
+    )
+    engine: Literal["torchserve", "local"] = Field(
+        "torchserve", description="Who runs the networks: TorchServe's workers, or one child process without Java."
+    )
+
+    key: SecretStr | None = Field(None, description="The one key, with all scopes. Prefer `key_file`.")
+    key_file: Path | None = Field(None, description="File that holds the key, so that it is in no environment.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="Names besides loopback's by which this service may be called where no key guards it."
+    )
+    reflection: bool = Field(True, description="Whether gRPC tells its own schema to who asks.")
+
+    body_bytes: int = Field(64 * MIB, ge=1024, description="Most bytes of one request.")
+    reply_bytes: int = Field(64 * MIB, ge=1024, description="Most bytes of one reply.")
+    images: int = Field(16, ge=1, description="Most images of one request.")
+    image_pixels: int = Field(25_000_000, ge=1, description="Most pixels of one image, once decoded.")
+    image_side: int = Field(16_384, ge=1, description="Most pixels of an image's longer side.")
+    request_pixels: int = Field(100_000_000, ge=1, description="Most pixels of all images of one request together.")
+    attack_pixels: int = Field(4_000_000, ge=1, description="Most pixels of an image that is attacked at its own size.")
+    steps: int = Field(1000, ge=1, le=1000, description="Most steps of one run.")
+    rows: int = Field(20_000, ge=1, description="Most rows that one image may send through a network.")
+    deadline_s: float = Field(60.0, gt=0, description="Seconds that a request may take if it names no deadline.")
+    deadline_limit_s: float = Field(600.0, gt=0, description="The longest deadline that a request may name, seconds.")
+
+    live_runs: int = Field(64, ge=1, description="Runs (one an image) that the engine works on at once.")
+    waiting_runs: int = Field(128, ge=0, description="Runs that may wait behind them; more are refused with 503.")
+    bytes_in_flight: int = Field(
+        1024 * MIB, ge=MIB, description="Most bytes of bodies and decoded images under way; more are refused with 503."
+    )
+    upload_s: float = Field(60.0, gt=0, description="Seconds that the body of a request may take to arrive.")
+    grace_s: float = Field(30.0, ge=0, description="Seconds that requests under way have to finish at a stop.")
+    heartbeat_s: float = Field(15.0, gt=0, description="Seconds of silence after which an event stream says it lives.")
+
+    decoders: int = Field(2, ge=1, le=64, description="Processes that decode images.")
+    decode_s: float = Field(10.0, gt=0, description="Seconds that decoding one image may take.")
+    decode_bytes: int = Field(1536 * MIB, ge=256 * MIB, description="Address space of a decoding process.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    log_format: Literal["auto", "json", "console"] = Field(
+        "auto", description="JSON lines, or lines for people; auto is lines for people on a terminal."
+    )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := os.environ.get("RAKINGLIGHT_CONFIG"):
+            if not Path(path).is_file():
+                raise ValueError(f"RAKINGLIGHT_CONFIG names {path!r}, which is no file.")
+            sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
+        return sources
+
+    @field_validator("models", "allowed_hosts", mode="before")
+    @classmethod
+    def _by_commas(cls, value: Any) -> Any:
+        return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _guarded(self) -> Settings:
+        if self.key is not None and self.key_file is not None:
+            raise ValueError("key and key_file are both set; keep one, best the file.")
+        if self.secret is None and not self.on_loopback:
+            raise ValueError(
+                f"host is {self.host!r}, which others can reach, and there is no key. Set RAKINGLIGHT_KEY_FILE to a "
+                "file with a long random key (openssl rand -hex 32), or leave the host at 127.0.0.1."
+            )
+        if self.deadline_s > self.deadline_limit_s:
+            raise ValueError(f"deadline_s is {self.deadline_s:g}, over its own limit of {self.deadline_limit_s:g}.")
+        return self
+
+    @property
+    def on_loopback(self) -> bool:
+        """Whether only this machine can reach the doors."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host.strip("[]")).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def secret(self) -> bytes | None:
+        """The key itself, read where it lies. Raises ValueError where it is no key to rely on."""
+        if self.key_file is not None:
+            try:
+                secret = self.key_file.read_bytes().strip()
+            except OSError as e:
+                raise ValueError(f"key_file {str(self.key_file)!r} cannot be read: {e.strerror}.") from None
+        elif self.key is not None:
+            secret = self.key.get_secret_value().strip().encode()
+        else:
+            return None
+        if len(secret) < 16:
+            raise ValueError(
+                f"the key has {len(secret)} characters; a key to rely on has 16 at least (openssl rand -hex 32)."
+            )
+        return secret

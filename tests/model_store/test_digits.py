@@ -1,0 +1,43 @@
+"""The one split of the digits that everything keeps to."""
+
+import numpy as np
+import pytest
+
+from model_store import digits
+
+PARTS = ("train", "seeds", "held-out")
+
+
+def test_every_digit_is_in_exactly_one_part() -> None:
+    rows = [row for part in PARTS for row in digits.indices(part)]
+    assert sorted(rows) == list(range(1797))
+
+
+@pytest.mark.parametrize(("part", "size"), [("train", 1297), ("test", 500), ("seeds", 100), ("held-out", 400)])
+def test_sizes(part: digits.Part, size: int) -> None:
+    images, labels = digits.pictures(part)
+    assert images.shape == (size, 1, digits.SIDE, digits.SIDE)
+    assert images.dtype == np.uint8
+    assert labels.shape == (size,)
+
+
+@pytest.mark.parametrize("part", ["train", "test", "seeds", "held-out"])
+def test_every_part_holds_the_digits_in_proportion(part: digits.Part) -> None:
+    _, everywhere = digits._everything()
+    _, labels = digits.pictures(part)
+    expected = np.bincount(everywhere) * len(labels) / len(everywhere)
+    assert abs(np.bincount(labels) - expected).max() <= 1.5
+
+
+def test_the_committed_split_is_the_one_that_was_drawn() -> None:
+    _, labels = digits._everything()
+    assert digits.drawn(labels) == {part: digits.indices(part) for part in PARTS}
+
+
+def test_pixels_are_the_pictures_in_units_of_one() -> None:
+    pictures, _ = digits.pictures("seeds")
+    pixels, _ = digits.pixels("seeds")
+    assert pixels.dtype == np.float32
+    assert pixels.min() == 0
+    assert pixels.max() == 1
+    np.testing.assert_array_equal(np.rint(pixels * 255), pictures)

@@ -1,0 +1,159 @@
+"""The proto says what the catalogue says, and the committed code says what the proto says."""
+
+import difflib
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from protos.gen.rakinglight.v1 import rakinglight_pb2
+from rakinglight.catalogue import OPERATIONS, Operation
+from rakinglight.errors import CODES
+from rakinglight.method import Method
+from rakinglight.parameters import PerImage
+
+REPOSITORY = Path(__file__).parents[2]
+SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
+MESSAGES = rakinglight_pb2.DESCRIPTOR.message_types_by_name
+ABOUT_MODELS = {"ListModels", "GetModel"}
+#: What may stand beside `parameters` in any request (REST's `dataset`, `compare` and `deadline_s` have no field here:
+#: the first two are not there yet, and the last is the call's own deadline).
+BESIDE = {"model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose"}
+
+METHODS = [(operation, method) for operation in OPERATIONS.values() for method in operation.methods]
+
+
+def camel(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def parameters_message(operation: Operation) -> Descriptor:
+    return MESSAGES[f"{camel(operation.name)}Parameters"]
+
+
+def methods_oneof(operation: Operation) -> dict[str, FieldDescriptor]:
+    oneof = parameters_message(operation).oneofs_by_name.get("method")
+    return {field.name: field for field in oneof.fields} if oneof else {}
+
+
+def annotated(operation: Operation, method: Method[Any] | None) -> dict[str, Any]:
+    """Name -> the type that the catalogue holds that parameter to."""
+    fields = operation.parameters(method).model_fields
+    return {name: field.annotation for name, field in fields.items()}
+
+
+def wanted_type(annotation: Any) -> str:
+    """How a parameter of this type is to stand in the proto."""
+    if any(PerImage in getattr(arg, "__metadata__", ()) for arg in get_args(annotation)):
+        return "repeated ClassReference"
+    if get_origin(annotation) is Literal:
+        return "enum of " + ", ".join(get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return "repeated string"
+    return {float: "optional double", int: "optional int32", bool: "optional bool", str: "optional string"}[annotation]
+
+
+def found_type(field: FieldDescriptor) -> str:
+    if field.enum_type is not None:
+        prefix = f"{field.enum_type.name.upper()}_"
+        names = [value.name for value in field.enum_type.values]
+        assert names[0] == f"{prefix}UNSPECIFIED"
+        return "enum of " + ", ".join(name.removeprefix(prefix).lower() for name in names[1:])
+    plain = {
+        FieldDescriptor.TYPE_DOUBLE: "double",
+        FieldDescriptor.TYPE_INT32: "int32",
+        FieldDescriptor.TYPE_BOOL: "bool",
+        FieldDescriptor.TYPE_STRING: "string",
+    }
+    kind = field.message_type.name if field.message_type is not None else plain[field.type]
+    if field.is_repeated:
+        return f"repeated {kind}"
+    return f"optional {kind}" if field.has_presence else kind
+
+
+def test_every_operation_has_a_call_and_its_streaming_twin_and_there_is_no_other_call() -> None:
+    wanted = {camel(name) + twin for name in OPERATIONS for twin in ("", "Stream")} | ABOUT_MODELS
+    assert {call.name for call in SERVICE.methods} == wanted
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_a_call_and_its_twin_take_the_same_request_and_end_with_the_same_response(operation: Operation) -> None:
+    name = camel(operation.name)
+    call, twin = SERVICE.methods_by_name[name], SERVICE.methods_by_name[f"{name}Stream"]
+    assert call.input_type is twin.input_type is MESSAGES[f"{name}Request"]
+    assert not call.server_streaming
+    assert twin.server_streaming
+    assert {field.name: field.message_type.name for field in twin.output_type.oneofs_by_name["event"].fields} == {
+        "progress": "Progress",
+        "result": call.output_type.name,
+    }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_every_request_is_laid_out_alike(operation: Operation) -> None:
+    layout = {field.name: field.number for field in MESSAGES[f"{camel(operation.name)}Request"].fields}
+    assert layout == {field.name: field.number for field in MESSAGES["ClassifyRequest"].fields}
+    assert set(layout) == BESIDE
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_the_methods_of_the_proto_are_those_of_the_catalogue(operation: Operation) -> None:
+    assert {name: field.message_type.name for name, field in methods_oneof(operation).items()} == {
+        name: f"{camel(name)}Parameters" for name in operation.by_name
+    }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_an_operation_s_own_parameters_are_those_of_the_catalogue(operation: Operation) -> None:
+    own = [f for f in parameters_message(operation).fields if f.name not in methods_oneof(operation)]
+    anywhere = annotated(operation, operation.method(None))
+    assert {f.name: found_type(f) for f in own} == {
+        name: wanted_type(anywhere[name]) for name in operation.own_parameters
+    }
+
+
+@pytest.mark.parametrize(("operation", "method"), METHODS, ids=[method.name for _, method in METHODS])
+def test_a_method_s_parameters_are_those_of_the_catalogue(operation: Operation, method: Method[Any]) -> None:
+    message = methods_oneof(operation)[method.name].message_type
+    assert {f.name: found_type(f) for f in message.fields} == {
+        name: wanted_type(annotation)
+        for name, annotation in annotated(operation, method).items()
+        if name not in operation.own_parameters
+    }
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
+def test_all_that_can_be_included_has_a_field_in_the_result(operation: Operation) -> None:
+    fields = MESSAGES[f"{camel(operation.name)}Result"].fields_by_name
+    assert set(operation.include) <= set(fields)
+
+
+def test_every_code_can_stand_as_the_reason_of_an_error_info() -> None:
+    assert all(re.fullmatch(r"[A-Z][A-Z0-9_]{0,61}[A-Z0-9]", code) for code in CODES)
+
+
+def test_the_committed_code_is_what_scripts_protos_writes(tmp_path: Path) -> None:
+    subprocess.run([REPOSITORY / "scripts" / "protos", tmp_path], check=True, timeout=60)
+    committed = REPOSITORY / "protos" / "gen"
+    written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*.py*"))
+    assert written == sorted(p.relative_to(committed) for p in committed.rglob("*.py*") if "__pycache__" not in p.parts)
+    differences = [
+        line
+        for path in written
+        for line in difflib.unified_diff(
+            list(unstamped(committed / path)), list(unstamped(tmp_path / path)), str(path), "written now", lineterm=""
+        )
+    ]
+    assert not differences, "run scripts/protos:\n" + "\n".join(differences)
+
+
+def unstamped(path: Path) -> Iterator[str]:
+    """The lines of generated code without what tells one compiler's version from another's."""
+    for line in path.read_text().splitlines():
+        if re.search(r"Version: [\d.]+$|GRPC_GENERATED_VERSION = |^    \d+,$", line):
+            continue
+        yield line.replace("(object):", ":").replace("_Optional[bool]", "bool")

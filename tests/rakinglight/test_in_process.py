@@ -1,0 +1,101 @@
+"""The client with no service: the same names, the same replies."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rakinglight
+from model_store import digits
+from rakinglight.client import Client, Model
+from rakinglight.errors import BadParameter, EngineAway, NotFound
+from rakinglight.results import Progress
+
+Array = np.ndarray[Any, Any]
+
+
+@pytest.fixture(scope="module")
+def client(archive_store: Path) -> Iterator[Client]:
+    with rakinglight.local(archive_store) as client:
+        yield client
+
+
+@pytest.fixture
+def model(client: Client) -> Model:
+    return client.model("lenet5-digits")
+
+
+@pytest.fixture(scope="module")
+def digit() -> Array:
+    """uint8 [32, 32]."""
+    images, _ = digits.pictures("held-out")
+    return np.asarray(images[0, 0])
+
+
+def test_a_reply_has_every_member_of_the_contracts(model: Model, digit: Array) -> None:
+    reply = model.attack(digit, "pgd", steps=3).reply
+    contract = {"model", "operation", "method", "parameters", "results", "cost", "elapsed_ms", "request_id"}
+    assert contract <= set(reply)
+    assert reply["cost"] == {"forward_rows": 3, "gradient_rows": 3}
+    assert reply["parameters"]["steps"] == 3
+
+
+def test_its_method_and_parameters_repeat_the_call(model: Model, digit: Array) -> None:
+    first = model.attack(digit, "pgd", steps=3, epsilon="8/255", random_start=True, seed=5)
+    again = model.attack(digit, first.reply["method"], seed=5, **first.reply["parameters"])
+    assert again.adversarial_png.split(b"tEXt")[-1] == first.adversarial_png.split(b"tEXt")[-1]
+    np.testing.assert_array_equal(again.exact, first.exact)
+
+
+def test_a_list_is_answered_image_by_image(model: Model, digit: Array) -> None:
+    alone = model.saliency(digit)
+    _, in_company = model.saliency([digit.T.copy(), digit])
+    np.testing.assert_array_equal(in_company.map, alone.map)
+
+
+def test_a_stream_tells_of_every_image(model: Model, digit: Array) -> None:
+    *progress, answers = model.attack.stream([digit, digit], "pgd", steps=200)
+    assert {news.image for news in progress if isinstance(news, Progress)} == {0, 1}
+    assert len(answers) == 2
+
+
+def test_a_job_can_be_cancelled(model: Model, digit: Array) -> None:
+    job = model.attack.submit(digit, "pgd", steps=1000)
+    job.cancel()
+    with pytest.raises(CancelledError):
+        job.result(timeout=10)
+
+
+def test_it_checks_what_the_service_checks(model: Model, digit: Array) -> None:
+    with pytest.raises(BadParameter, match="'eleven' is no class"):
+        model.attack(digit, target="eleven")
+    with pytest.raises(BadParameter, match="NaN"):
+        model.classify(np.full((1, 32, 32), np.nan, np.float32))
+
+
+def test_a_version_that_is_not_there(client: Client, digit: Array) -> None:
+    with pytest.raises(NotFound, match="no version '9'"):
+        client.model("lenet5-digits", "9").classify(digit)
+
+
+@pytest.fixture
+def from_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the library alone were installed."""
+    monkeypatch.setitem(sys.modules, "model_store.build", None)
+
+
+@pytest.mark.usefixtures("from_the_wheel")
+def test_without_archives_and_recipes_the_remedy_is_named(tmp_path: Path, digit: Array) -> None:
+    with pytest.raises(NotFound, match="RAKINGLIGHT_HOME"):
+        rakinglight.local(tmp_path).model("lenet5-digits").classify(digit)
+
+
+@pytest.mark.usefixtures("from_the_wheel")
+def test_without_torch_the_remedy_is_named(archive_store: Path, digit: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rakinglight.worker", None)
+    with pytest.raises(EngineAway, match=r"pip install 'rakinglight\[engine,cpu\]'"):
+        rakinglight.local(archive_store).model("lenet5-digits").classify(digit)

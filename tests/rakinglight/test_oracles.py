@@ -1,0 +1,263 @@
+"""Our answers beside those of Captum, torchattacks and Foolbox, which run on the plain module of the same archive.
+
+In float64 with torch answering, attacks agree element by element. In float32 two ways of adding up the same sum differ
+in the last place, and ten sign steps make much of that: there the first step, the loss and the verdict agree.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import captum.attr
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from rakinglight.algorithms.fgsm import fgsm
+from rakinglight.algorithms.gradient import gradient
+from rakinglight.algorithms.pgd import pgd
+from rakinglight.archives import find_archives, opened
+from rakinglight.backends.torch_backend import TorchBackend
+from rakinglight.card import Card
+from rakinglight.engine import Engine, Run
+from rakinglight.network import Ladder, Network
+from rakinglight.noise import Noise
+from rakinglight.objectives import Goal, Logit
+from rakinglight.operations import Subject
+from rakinglight.queries import Algorithm
+from rakinglight.question import Question
+
+with warnings.catch_warnings():
+    # Foolbox 3.3.4 imports from scipy.ndimage.filters, which SciPy has deprecated; torchattacks pins an old requests.
+    warnings.simplefilter("ignore")
+    import foolbox
+    import torchattacks
+
+EPS = 8 / 255
+
+
+class Plain(nn.Module):
+    """The module as its recipe makes it, in eager mode, with the card's normalisation in front."""
+
+    def __init__(self, card: Card, module: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.module = module
+        self.mean, self.std = (torch.tensor(values, dtype=dtype).view(-1, 1, 1) for values in (card.mean, card.std))
+        self.to(dtype).eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.module((x - self.mean) / self.std)
+        return logits
+
+
+def module_of(home: Path, name: str) -> tuple[Card, nn.Module]:
+    with opened(find_archives(home)[name]) as archive:
+        card = archive.card()
+        return card, archive.module(card, archive.weights(card))
+
+
+def plain(home: Path, name: str, dtype: torch.dtype = torch.float32) -> Plain:
+    return Plain(*module_of(home, name), dtype)
+
+
+def drive_all(network: Network, algorithms: list[Algorithm[Any]]) -> list[Any]:
+    """All at once, as the service would."""
+    engine = Engine([network])
+    runs = [engine.submit(Run(algorithm)) for algorithm in algorithms]
+    engine.run_until(lambda: all(run.over for run in runs))
+    return [run.result for run in runs]
+
+
+def relative_difference(a: Tensor, b: Tensor) -> float:
+    return float((a - b).abs().max() / b.abs().max())
+
+
+# ── saliency ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def lite0_plain(archive_store: Path) -> Plain:
+    return plain(archive_store, "efficientnet-lite0")
+
+
+@pytest.fixture(scope="module")
+def lenet_plain(archive_store: Path) -> Plain:
+    return plain(archive_store, "lenet5-digits")
+
+
+def captums_saliency(module: nn.Module, x: Tensor, c: int) -> Tensor:
+    found: Tensor = captum.attr.Saliency(module).attribute(x[None].clone().requires_grad_(), target=c)
+    return found[0].amax(0)
+
+
+@pytest.mark.parametrize("name", ["chelsea", "coffee"])
+@pytest.mark.parametrize("target", [None, 281])
+def test_saliency_of_lite0_is_captums(
+    lite0: Network, lite0_plain: Plain, photographs: dict[str, np.ndarray[Any, Any]], name: str, target: int | None
+) -> None:
+    engine = Engine([lite0])
+    question = Question("saliency", lite0.card.name, photographs[name], parameters={"target": target})
+    run = engine.submit(question.begin(engine.networks))
+    engine.run_until(lambda: run.over)
+    seen = Subject.of(lite0.card, photographs[name]).seen
+    expected = captums_saliency(lite0_plain, seen, run.result["target"]["index"])
+    assert relative_difference(torch.from_numpy(run.result["map"]), expected) < 1e-4
+
+
+def test_saliency_of_lenet_is_captums(
+    lenet: Network, lenet_plain: Plain, digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+) -> None:
+    x, y = torch.from_numpy(digits[0][:16]).float() / 255, digits[1][:16].tolist()
+    found = drive_all(lenet, [gradient(row, Logit(c)) for row, c in zip(x, y, strict=True)])
+    for row, c, ours in zip(x, y, found, strict=True):
+        assert relative_difference(ours.map, captums_saliency(lenet_plain, row, c)) < 1e-4
+
+
+# ── attacks on LeNet-5 in float64 ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def lenet_float64(archive_store: Path) -> Network:
+    """LeNet-5 in float64 with torch answering every query."""
+    card, module = module_of(archive_store, "lenet5-digits")
+    backend = TorchBackend(module, card.mean, card.std, dtype=torch.float64)
+    return Network(card, backend, backend, Ladder((32,)), Ladder((32,)))
+
+
+@pytest.fixture(scope="module")
+def lenet_plain_float64(archive_store: Path) -> Plain:
+    return plain(archive_store, "lenet5-digits", torch.float64)
+
+
+@pytest.fixture(scope="module")
+def thirty_two(digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]) -> tuple[Tensor, Tensor]:
+    return torch.from_numpy(digits[0][:32]).double() / 255, torch.from_numpy(digits[1][:32])
+
+
+Peer = Callable[[nn.Module, Tensor, Tensor, bool, float], Tensor]
+
+
+def torchattacks_fgsm(module: nn.Module, x: Tensor, y: Tensor, targeted: bool, eps: float) -> Tensor:
+    return torchattacks_of(torchattacks.FGSM(module, eps=eps), x, y, targeted)
+
+
+def torchattacks_pgd(module: nn.Module, x: Tensor, y: Tensor, targeted: bool, eps: float) -> Tensor:
+    return torchattacks_of(torchattacks.PGD(module, eps, eps / 4, steps=10, random_start=False), x, y, targeted)
+
+
+def torchattacks_of(attack: Any, x: Tensor, y: Tensor, targeted: bool) -> Tensor:
+    if targeted:
+        attack.set_mode_targeted_by_label(quiet=True)
+    found: Tensor = attack(x, y)
+    return found
+
+
+def foolbox_fgsm(module: nn.Module, x: Tensor, y: Tensor, targeted: bool, eps: float) -> Tensor:
+    return foolbox_of(foolbox.attacks.LinfFastGradientAttack(random_start=False), module, x, y, targeted, eps)
+
+
+def foolbox_pgd(module: nn.Module, x: Tensor, y: Tensor, targeted: bool, eps: float) -> Tensor:
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=eps / 4, steps=10, random_start=False)
+    return foolbox_of(attack, module, x, y, targeted, eps)
+
+
+def foolbox_l2_pgd(module: nn.Module, x: Tensor, y: Tensor, targeted: bool, eps: float) -> Tensor:
+    attack = foolbox.attacks.L2PGD(abs_stepsize=eps / 4, steps=10, random_start=False)
+    return foolbox_of(attack, module, x, y, targeted, eps)
+
+
+def foolbox_of(attack: Any, module: nn.Module, x: Tensor, y: Tensor, targeted: bool, eps: float) -> Tensor:
+    criterion = foolbox.criteria.TargetedMisclassification(y) if targeted else foolbox.criteria.Misclassification(y)
+    model = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
+    found: Tensor = attack.run(model, x, criterion, epsilon=eps)
+    return found
+
+
+def our_fgsm(x: Tensor, goal: Goal, eps: float) -> Algorithm[Tensor]:
+    return fgsm(x, goal, epsilon=eps)
+
+
+def our_pgd(x: Tensor, goal: Goal, eps: float) -> Algorithm[Tensor]:
+    return pgd(x, goal, Noise(0), epsilon=eps, step_size=eps / 4, steps=10)
+
+
+def our_l2_pgd(x: Tensor, goal: Goal, eps: float) -> Algorithm[Tensor]:
+    return pgd(x, goal, Noise(0), norm="l2", epsilon=eps, step_size=eps / 4, steps=10)
+
+
+@pytest.mark.parametrize(
+    ("ours", "peer", "eps", "targeted"),
+    [
+        pytest.param(our_fgsm, torchattacks_fgsm, EPS, False, id="fgsm, torchattacks"),
+        pytest.param(our_fgsm, torchattacks_fgsm, EPS, True, id="targeted fgsm, torchattacks"),
+        pytest.param(our_fgsm, foolbox_fgsm, EPS, False, id="fgsm, Foolbox, which knows no targeted one"),
+        pytest.param(our_pgd, torchattacks_pgd, EPS, False, id="pgd, torchattacks"),
+        pytest.param(our_pgd, torchattacks_pgd, EPS, True, id="targeted pgd, torchattacks"),
+        pytest.param(our_pgd, torchattacks_pgd, 0.3, False, id="pgd in a large ball, torchattacks"),
+        pytest.param(our_pgd, foolbox_pgd, EPS, False, id="pgd, Foolbox"),
+        pytest.param(our_pgd, foolbox_pgd, EPS, True, id="targeted pgd, Foolbox"),
+        pytest.param(our_l2_pgd, foolbox_l2_pgd, 2.0, False, id="pgd in l2, Foolbox"),
+        pytest.param(our_l2_pgd, foolbox_l2_pgd, 2.0, True, id="targeted pgd in l2, Foolbox"),
+    ],
+)
+def test_attacks_on_lenet_in_float64_equal_the_peers_element_by_element(
+    lenet_float64: Network,
+    lenet_plain_float64: Plain,
+    thirty_two: tuple[Tensor, Tensor],
+    ours: Callable[[Tensor, Goal, float], Algorithm[Tensor]],
+    peer: Peer,
+    eps: float,
+    targeted: bool,
+) -> None:
+    x, y = thirty_two
+    t = (y + 1) % 10
+    goals = [Goal(label, target if targeted else None) for label, target in zip(y.tolist(), t.tolist(), strict=True)]
+    found = torch.stack(drive_all(lenet_float64, [ours(row, goal, eps) for row, goal in zip(x, goals, strict=True)]))
+    expected = peer(lenet_plain_float64, x, t if targeted else y, targeted, eps)
+    assert expected.dtype == found.dtype == torch.float64
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+# ── attacks on Lite0 in float32 ─────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="module")
+def two(lite0: Network, photographs: dict[str, np.ndarray[Any, Any]]) -> tuple[Tensor, Tensor]:
+    """Two photographs as Lite0 sees them, and what it says of them."""
+    x = torch.stack([Subject.of(lite0.card, photographs[name]).seen for name in ("chelsea", "coffee")])
+    return x, lite0.forward.forward(x).logits.argmax(1)
+
+
+def of_each(make: Callable[[Tensor, Goal, float], Algorithm[Tensor]], x: Tensor, y: Tensor) -> list[Algorithm[Tensor]]:
+    return [make(row, Goal(c), EPS) for row, c in zip(x, y.tolist(), strict=True)]
+
+
+@pytest.mark.parametrize("peer", [torchattacks_fgsm, foolbox_fgsm])
+def test_the_first_step_on_lite0_is_the_peers(
+    lite0: Network, lite0_plain: Plain, two: tuple[Tensor, Tensor], peer: Peer
+) -> None:
+    """Save where a gradient is so near to zero that its sign is rounding: of 150,528 values at most fifteen."""
+    x, y = two
+    found = torch.stack(drive_all(lite0, of_each(our_fgsm, x, y)))
+    differ = (found - peer(lite0_plain, x, y, False, EPS)).abs() > 1e-6
+    assert (differ.flatten(1).sum(1) <= 15).all()
+
+
+@pytest.mark.parametrize("peer", [torchattacks_pgd, foolbox_pgd])
+def test_ten_steps_on_lite0_reach_the_loss_and_the_verdict_of_the_peers(
+    lite0: Network, lite0_plain: Plain, two: tuple[Tensor, Tensor], peer: Peer
+) -> None:
+    x, y = two
+
+    def loss_and_verdict(x_adv: Tensor) -> tuple[float, list[bool]]:
+        with torch.no_grad():
+            logits = lite0_plain(x_adv)
+        return float(cross_entropy(logits, y)), (logits.argmax(1) != y).tolist()
+
+    our_loss, our_verdict = loss_and_verdict(torch.stack(drive_all(lite0, of_each(our_pgd, x, y))))
+    their_loss, their_verdict = loss_and_verdict(peer(lite0_plain, x, y, False, EPS))
+    assert our_verdict == their_verdict == [True, True]
+    assert our_loss == pytest.approx(their_loss, rel=0.02)

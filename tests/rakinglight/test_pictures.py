@@ -1,0 +1,113 @@
+"""Pictures: they say what they show, and show what they say."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rakinglight import pictures
+
+Array = np.ndarray[Any, Any]
+
+
+def grey(height: int, width: int, channels: int = 3, level: int = 128) -> Array:
+    return np.full((height, width, channels), level, np.uint8)
+
+
+def spot(height: int, width: int, value: float = 1.0) -> Array:
+    """A map that is zero but for its middle."""
+    values = np.zeros((height, width), np.float32)
+    values[height // 2, width // 2] = value
+    return values
+
+
+def luminance(picture: Image.Image, x: int, y: int) -> float:
+    return float(np.asarray(picture.convert("L"))[y, x])
+
+
+@pytest.mark.parametrize(
+    ("side", "enlarged"), [(28, 392), (32, 384), (224, 448), (384, 384), (500, 500)], ids=lambda n: f"{n} px"
+)
+def test_small_pictures_grow_by_whole_factors(side: int, enlarged: int) -> None:
+    assert pictures.enlarged(Image.new("L", (side, side))).size == (enlarged, enlarged)
+
+
+def test_enlarging_keeps_every_pixel() -> None:
+    pixels = np.arange(28 * 28, dtype=np.uint32).reshape(28, 28).astype(np.uint8)
+    large = np.asarray(pictures.enlarged(Image.fromarray(pixels)))
+    k = large.shape[0] // 28
+    np.testing.assert_array_equal(large[::k, ::k], pixels)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_overlay_is_the_image_with_a_legend_below(channels: int) -> None:
+    picture = pictures.overlay(grey(32, 32, channels), spot(32, 32))
+    assert picture.mode == "RGB"
+    assert picture.width == 384
+    assert picture.height > 384
+
+
+def test_an_overlay_is_bright_where_the_map_is_large_and_shows_the_photograph_elsewhere() -> None:
+    picture = pictures.overlay(grey(400, 400), spot(400, 400))
+    assert luminance(picture, 200, 200) > 200
+    assert 40 < luminance(picture, 10, 10) < 100  # dimmed, and still there
+
+
+def test_the_two_signs_of_a_map_have_two_colours() -> None:
+    values = np.zeros((400, 400))
+    values[:, 100], values[:, 300] = -1.0, 1.0
+    below, none, above = (np.asarray(pictures.overlay(grey(400, 400, level=0), values))[200, [100, 200, 300]]).astype(
+        int
+    )
+    assert below[2] > below[0]  # blue
+    assert above[0] > above[2]  # red
+    assert none.max() < 40
+
+
+@pytest.mark.parametrize("level", [0.0, 3.5, -2.0])
+def test_a_map_of_one_value_is_drawn(level: float) -> None:
+    pictures.overlay(grey(32, 32), np.full((32, 32), level))
+
+
+def test_one_extreme_value_does_not_hide_the_others() -> None:
+    values = np.zeros((400, 400))
+    values[:, :40] = 1.0
+    values[0, 399] = 1e6
+    assert luminance(pictures.overlay(grey(400, 400), values), 20, 200) > 200
+
+
+@pytest.mark.parametrize(("levels", "factor"), [(1, 127), (4, 31), (8, 15), (64, 1), (128, 1)])
+def test_a_perturbation_is_amplified_as_far_as_it_goes(levels: int, factor: int) -> None:
+    before, after = grey(4, 4, level=100), grey(4, 4, level=100)
+    after[0, 0, 0] += levels
+    assert pictures.amplified(before, after)[1] == factor
+
+
+def test_where_nothing_changed_it_is_grey() -> None:
+    picture, factor = pictures.amplified(grey(4, 4), grey(4, 4))
+    assert factor == 1
+    assert picture.getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_either_form_of_an_image_will_do() -> None:
+    after = grey(4, 4, level=110)
+    exact = np.full((3, 4, 4), 100 / 255, np.float32)
+    assert pictures.amplified(exact, after)[1] == pictures.amplified(grey(4, 4, level=100), after)[1]
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(1, 1, 1), (4, 4, 1), (5, 3, 2), (9, 3, 3)])
+def test_a_sheet_has_room_for_all(count: int, columns: int, rows: int) -> None:
+    page = pictures.sheet([pictures.Panel(Image.new("RGB", (100, 100)))] * count, width=100)
+    assert page.size == (16 + columns * 116, 16 + rows * 116)
+
+
+def test_a_title_that_is_too_long_is_cut() -> None:
+    pictures.sheet([pictures.Panel(Image.new("RGB", (10, 10)), "long " * 100, "longer " * 100)])
+
+
+def test_png_keeps_pixels_and_text() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), np.uint8)
+    read = pictures.from_png(pictures.to_png(pictures.from_pixels(pixels), {"method": "pgd"}))
+    np.testing.assert_array_equal(np.asarray(read), pixels)
+    assert read.info["method"] == "pgd"

@@ -1,0 +1,138 @@
+"""From a run's result to a reply, and from a reply's two outer forms back."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rakinglight import catalogue, pictures, reply
+from rakinglight.card import Card
+from rakinglight.errors import BadParameter, InternalError, NotAcceptable
+
+CARD = Card("small", "1.0", (3, 8, 8), (0.0,) * 3, (1.0,) * 3, ("cat", "dog"), "0" * 64, "Made by a test.")
+PIXELS = np.random.default_rng(0).integers(0, 200, (10, 12, 3), np.uint8)
+SAID = {"index": 0, "label": "cat", "probability": 0.75}
+FACTS = reply.facts(CARD, "pgd", {"epsilon": 8 / 255}, "r-1")
+
+
+def explained() -> dict[str, Any]:
+    values = np.linspace(0, 1, 64, dtype=np.float32).reshape(8, 8)
+    return {
+        "prediction": SAID,
+        "target": SAID,
+        "map": values,
+        "signed_map": np.stack([values] * 3),
+        "seen": PIXELS[:8, :8],
+    }
+
+
+def attacked() -> dict[str, Any]:
+    exact = {"image": np.zeros((3, 10, 12), np.float32), "success": True, "after": SAID, "distance": {"linf": 0.1}}
+    rows = {"forward_rows": 3, "gradient_rows": 10}
+    return {"prediction": SAID, "success": True, "adversarial": PIXELS + 8, "exact": exact, "queries": rows}
+
+
+def finished(operation: str, result: dict[str, Any], include: tuple[str, ...] | None = None) -> dict[str, Any]:
+    return reply.finish(catalogue.operation(operation), result, PIXELS, CARD, include, FACTS)
+
+
+def test_a_saliency_entry_has_geometry_and_an_overlay_and_no_image_of_its_own() -> None:
+    entry = finished("saliency", explained())
+    assert set(entry) == {"prediction", "target", "map", "signed_map", "overlay", "geometry"}
+    assert entry["geometry"]["original"] == [10, 12]
+    assert pictures.from_png(entry["overlay"]).width >= 384
+
+
+def test_an_adversarial_png_holds_the_pixels_and_says_where_they_are_from() -> None:
+    picture = pictures.from_png(finished("attack", attacked())["adversarial"])
+    np.testing.assert_array_equal(np.asarray(picture), PIXELS + 8)
+    assert picture.info == {"model": "small 1.0", "method": "pgd", "epsilon": "0.0313725", "request_id": "r-1"}
+
+
+def test_a_grey_adversarial_stays_grey() -> None:
+    result = attacked() | {"adversarial": (PIXELS + 8)[..., :1]}
+    card = Card("grey", "1.0", (1, 8, 8), (0.0,), (1.0,), ("cat", "dog"), "0" * 64, "Made by a test.")
+    entry = reply.finish(catalogue.operation("attack"), result, PIXELS[..., :1], card, None, FACTS)
+    assert pictures.from_png(entry["adversarial"]).mode == "L"
+
+
+def test_the_perturbation_says_how_much_it_is_amplified() -> None:
+    assert finished("attack", attacked())["perturbation"]["factor"] == 15
+
+
+@pytest.mark.parametrize(
+    ("operation", "include", "carried"),
+    [
+        ("saliency", (), set()),
+        ("saliency", ("overlay",), {"overlay"}),
+        ("saliency", ("map", "signed_map"), {"map", "signed_map"}),
+        ("attack", (), set()),
+        ("attack", ("adversarial",), {"adversarial"}),
+        ("attack", ("exact", "perturbation"), {"exact", "perturbation"}),
+    ],
+)
+def test_include_narrows_what_an_entry_carries(operation: str, include: tuple[str, ...], carried: set[str]) -> None:
+    entry = finished(operation, explained() if operation == "saliency" else attacked(), include)
+    assert set(entry) & set(catalogue.operation(operation).include) == carried
+    assert entry["prediction"] == SAID
+
+
+def test_an_unknown_name_in_include_is_the_callers_fault() -> None:
+    with pytest.raises(BadParameter, match="did you mean 'overlay'") as caught:
+        reply.check_include(catalogue.operation("saliency"), ["map", "overlya"])
+    assert caught.value.errors[0].pointer == "/include/1"
+
+
+def test_the_picture_of_one_attack_is_its_very_png() -> None:
+    entry = finished("attack", attacked())
+    assert reply.picture(catalogue.operation("attack"), [entry]) == entry["adversarial"]
+
+
+def test_the_pictures_of_several_images_stand_side_by_side() -> None:
+    entry = finished("saliency", explained())
+    one = pictures.from_png(entry["overlay"])
+    both = pictures.from_png(reply.picture(catalogue.operation("saliency"), [entry, entry]))
+    assert both.width > 2 * one.width
+
+
+@pytest.mark.parametrize(("operation", "entries"), [("classify", [{}]), ("saliency", [{"map": 1}]), ("saliency", [])])
+def test_where_there_is_no_picture_none_is_given(operation: str, entries: list[dict[str, Any]]) -> None:
+    with pytest.raises(NotAcceptable):
+        reply.picture(catalogue.operation(operation), entries)
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.ndarray):
+        return a.dtype == b.dtype and np.array_equal(a, b)
+    return bool(a == b)
+
+
+@pytest.mark.parametrize("form", ["json", "npz"])
+@pytest.mark.parametrize("operation", ["saliency", "attack"])
+def test_a_reply_comes_back_as_it_went(operation: str, form: str) -> None:
+    entry = finished(operation, explained() if operation == "saliency" else attacked())
+    whole = {"operation": operation, "cost": {"forward_rows": 1}, "results": [entry, entry]}
+    if form == "json":
+        back = reply.from_json(json.loads(json.dumps(reply.to_json(whole))))
+    else:
+        members = {name: value for name, value in whole.items() if name != "results"}
+        back = reply.from_npz(reply.to_npz(whole["results"], members))
+    assert same(back, whole)
+
+
+def test_numpy_alone_reads_the_npz(tmp_path: Any) -> None:
+    (tmp_path / "reply.npz").write_bytes(reply.to_npz([finished("saliency", explained())]))
+    with np.load(tmp_path / "reply.npz") as file:
+        np.testing.assert_array_equal(file["results.0.map"], explained()["map"])
+        assert file["results.0.overlay"].tobytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("raw", [b"", b"PK", b"PK\x03\x04", b"not a zip at all"])
+def test_what_is_no_npz_is_an_error_of_ours(raw: bytes) -> None:
+    with pytest.raises(InternalError):
+        reply.from_npz(raw)

@@ -1,0 +1,119 @@
+"""What Prometheus is told, and that no caller can make it told more."""
+
+import asyncio
+import subprocess
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from service.metrics import METHODS, Metrics
+from tests.service.conftest import House
+from tests.service.pictures_at_hand import base64_of, noise, png
+from tests.tools import need
+
+TEXT = base64_of(png(noise()))
+
+
+async def scraped(house: House, **headers: str) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
+    text = (await house.client.get("/metrics", headers=headers)).text
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    return {(sample.name, frozenset(sample.labels.items())): sample.value for sample in samples}
+
+
+def of(samples: dict[Any, float], name: str, **labels: str) -> float:
+    return sum(v for (n, said), v in samples.items() if n == f"rakinglight_{name}" and labels.items() <= set(said))
+
+
+async def ask(house: House, model: str = "small", operation: str = "classify", **body: Any) -> None:
+    await house.client.post(f"/api/v1/models/{model}/{operation}", json={"images": [TEXT]} | body)
+
+
+async def test_requests_are_counted_by_what_became_of_them(house: House) -> None:
+    await ask(house)
+    await ask(house, operation="attack", method="pgd", parameters={"steps": 2})
+    await ask(house, operation="attack", method="pgd", parameters={"steps": 0})
+    samples = await scraped(house)
+    assert of(samples, "requests_total", operation="classify", model="small", code="OK", door="rest") == 1
+    assert of(samples, "requests_total", operation="attack", method="pgd", code="OK") == 1
+    assert of(samples, "requests_total", operation="attack", method="pgd", code="BAD_PARAMETER") == 1
+    assert of(samples, "request_duration_seconds_count", operation="attack") == 2
+
+
+async def test_a_callers_words_are_no_labels(house: House) -> None:
+    await ask(house, model="made-up-model")
+    await ask(house, operation="attack", method="made-up-method")
+    await house.client.get("/made-up-route")
+    text = (await house.client.get("/metrics")).text
+    assert "made-up" not in text
+    samples = await scraped(house)
+    assert of(samples, "requests_total", model="unknown", code="NOT_FOUND") == 1
+    assert of(samples, "requests_total", method="unknown", code="BAD_PARAMETER") == 1
+    assert of(samples, "requests_total", operation="", code="NOT_FOUND") == 1
+
+
+async def test_the_engine_tells_of_its_passes(house: House) -> None:
+    await ask(house, operation="attack", method="pgd", parameters={"steps": 4})
+    samples = await scraped(house)
+    assert of(samples, "engine_up") == 1
+    assert (of(samples, "engine_restarts_total"), of(samples, "engine_retries_total")) == (2, 3)
+    assert of(samples, "engine_rows_total", kind="gradient") == 4
+    assert of(samples, "engine_rows_total", kind="forward") == 3
+    assert of(samples, "engine_passes_total") == 7
+    assert of(samples, "engine_padding_rows_total") == 7 * 3  # one row in passes of four
+    assert of(samples, "engine_rows_per_pass_bucket", le="1") == of(samples, "engine_rows_per_pass_count") == 7
+    assert of(samples, "engine_rows_per_pass_sum") == 7
+    assert of(samples, "engine_runs", state="live") == 0
+    assert of(samples, "build_info") == 1
+
+
+async def test_a_scrape_does_not_wait_for_an_engine_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await ask(house)
+    before = await scraped(house)
+
+    async def hangs() -> dict[str, Any]:
+        await asyncio.sleep(60)
+        return {}
+
+    monkeypatch.setattr(house.engine, "snapshot", hangs)
+    monkeypatch.setattr("service.metrics.PATIENCE_S", 0.01)
+    after = await scraped(house)
+    for name in ("engine_rows_total", "engine_snapshot_timestamp_seconds"):
+        assert of(after, name) == of(before, name) > 0
+
+
+async def test_an_engine_that_is_away_is_down_and_nothing_else(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def nothing() -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(house.engine, "snapshot", nothing)
+    house.engine.ready = False
+    samples = await scraped(house)
+    assert of(samples, "engine_up") == 0
+    assert of(samples, "engine_rows_total") == 0
+
+
+async def test_openmetrics_is_spoken_where_it_is_asked_for(house: House) -> None:
+    answer = await house.client.get("/metrics", headers={"Accept": "application/openmetrics-text;version=1.0.0"})
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.text.endswith("# EOF\n")
+
+
+async def test_promtool_finds_nothing(house: House) -> None:
+    promtool = need("promtool", package="prometheus")
+    await ask(house)
+    await ask(house, operation="attack", method="nothing")
+    text = (await house.client.get("/metrics")).content
+    found = await asyncio.to_thread(subprocess.run, [promtool, "check", "metrics"], input=text, capture_output=True)
+    assert (found.returncode, found.stdout + found.stderr) == (0, b"")
+
+
+def test_the_methods_are_the_catalogues() -> None:
+    assert {"pgd", "fgsm", "gradient"} <= METHODS
+
+
+async def test_two_services_keep_their_counts_apart(house: House) -> None:
+    house.core.metrics.answered("grpc", code="OK", seconds=0.1, operation="classify", model="small")
+    other = Metrics(house.core)
+    assert b'door="grpc"' in (await house.core.metrics.exposition(None))[0]
+    assert b'door="grpc"' not in (await other.exposition(None))[0]

@@ -1,0 +1,130 @@
+"""The description holds what the service does: every route, every status, every member of every answer."""
+
+from typing import Any
+
+import jsonschema
+import pytest
+
+from rakinglight import catalogue
+from rakinglight.errors import CODES
+from service import openapi
+from service.settings import Settings
+from tests.service.conftest import House
+from tests.service.pictures_at_hand import base64_of, noise, png
+
+TEXT = base64_of(png(noise()))
+DOCUMENT = openapi.document(Settings())
+
+
+def valid(value: Any, schema: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(value)
+
+
+def route(path: str, verb: str = "post") -> dict[str, Any]:
+    found: dict[str, Any] = DOCUMENT["paths"][path][verb]
+    return found
+
+
+def operation_path(name: str) -> str:
+    return f"/api/v1/models/{{model}}/{name}"
+
+
+def test_every_route_is_described(house: House) -> None:
+    routes = {(r.path, verb.lower()) for r in house.app.routes for verb in getattr(r, "methods", ())}
+    described = {(path, verb) for path, verbs in DOCUMENT["paths"].items() for verb in verbs}
+    assert routes == described
+
+
+def test_operation_ids_are_unique() -> None:
+    names = [route["operationId"] for verbs in DOCUMENT["paths"].values() for route in verbs.values()]
+    assert len(names) == len(set(names))
+
+
+def test_references_lead_somewhere() -> None:
+    def references(value: Any) -> Any:
+        if isinstance(value, dict):
+            if isinstance(value.get("$ref"), str):
+                yield value["$ref"]
+            for one in value.values():
+                yield from references(one)
+        elif isinstance(value, list):
+            for one in value:
+                yield from references(one)
+
+    for reference in references(DOCUMENT):
+        kind, name = reference.removeprefix("#/components/").split("/")
+        assert name in DOCUMENT["components"][kind], reference
+
+
+def test_every_schema_is_a_schema() -> None:
+    for schema in DOCUMENT["components"]["schemas"].values():
+        jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_every_code_is_declared_where_it_can_come() -> None:
+    ask = route(operation_path("attack"))["responses"]
+    later = {"METHOD_NOT_ALLOWED"}  # the answer to a verb that is not described
+    assert {str(kind.status) for code, kind in CODES.items() if code not in later} <= set(ask)
+    assert "Retry-After" in ask["503"]["headers"]
+
+
+@pytest.mark.parametrize("name", sorted(catalogue.OPERATIONS))
+async def test_examples_can_be_sent_and_answers_are_as_described(house: House, name: str) -> None:
+    described = route(operation_path(name))
+    content = described["requestBody"]["content"]["application/json"]
+    valid(content["example"], content["schema"])
+    for method in catalogue.OPERATIONS[name].methods or (None,):
+        body = {"images": [TEXT], **({"method": method.name} if method else {})}
+        valid(body, content["schema"])
+        answer = await house.client.post(operation_path(name).format(model="small"), json=body)
+        assert answer.status_code == 200
+        valid(answer.json(), described["responses"]["200"]["content"]["application/json"]["schema"])
+    assert (await house.client.post(f"/api/v1/models/small/{name}", json=content["example"])).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("attack", {"images": []}),
+        ("attack", {"images": [TEXT], "method": "pdg"}),
+        ("attack", {"images": [TEXT], "method": "fgsm", "parameters": {"steps": 3}}),
+        ("saliency", {"images": [TEXT], "include": ["overlap"]}),
+        ("classify", {"images": [TEXT], "epsilon": 1}),
+    ],
+)
+def test_the_schema_refuses_what_the_service_refuses(name: str, body: dict[str, Any]) -> None:
+    schema = route(operation_path(name))["requestBody"]["content"]["application/json"]["schema"]
+    with pytest.raises(jsonschema.ValidationError):
+        valid(body, schema)
+
+
+async def test_the_other_answers_are_as_described(house: House) -> None:
+    for path in ("/healthz", "/readyz", "/api/v1/models", "/api/v1/models/{model}"):
+        answer = await house.client.get(path.format(model="small"))
+        valid(answer.json(), route(path, "get")["responses"]["200"]["content"]["application/json"]["schema"])
+
+
+async def test_problems_are_as_described(house: House) -> None:
+    schema = DOCUMENT["components"]["schemas"]["Problem"]
+    for answer in (
+        await house.client.get("/nowhere"),
+        await house.client.post("/api/v1/models/small/attack", json={"images": [TEXT], "parameters": {"epsilon": -1}}),
+        await house.client.post("/api/v1/models/small/attack", content=b"{"),
+    ):
+        valid(answer.json(), schema)
+
+
+async def test_the_page_needs_nobody_else(house: House) -> None:
+    answer = await house.client.get("/docs")
+    assert answer.headers["content-type"].startswith("text/html")
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    for path in DOCUMENT["paths"]:
+        assert path in answer.text
+    assert "<script" not in answer.text
+    assert not any(f"{attribute}='http" in answer.text for attribute in ("src", "href"))
+
+
+async def test_the_document_is_served(house: House) -> None:
+    served = (await house.client.get("/openapi.json")).json()
+    assert served["openapi"] == "3.1.0"
+    assert set(served["paths"]) == set(DOCUMENT["paths"])
