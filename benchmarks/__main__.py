@@ -99,26 +99,25 @@ def photographs(card: Card) -> list[Pixels]:
 def measure(
     entrants: Sequence[Contender], pictures: Sequence[Pixels], repetitions: int
 ) -> dict[Contender, tuple[list[float], Spent]]:
-    """Seconds an image in each repetition, and what all of them spent. The first repetition warms up, and is dropped.
+    """Seconds an image in each repetition, and what all of them spent. Before the first, everyone warms up on an image.
 
-    Who takes one image at a time is given three in a repetition, and the median of each is one of his times.
+    Who takes one image at a time is given three in a repetition, and each is one of his times.
     """
     times: dict[Contender, list[float]] = {entrant: [] for entrant in entrants}
-    before: dict[Contender, Spent] = {}
-    for repetition in range(repetitions + 1):
+    for entrant in entrants:
+        entrant.work(pictures[:1])
+    spent = dict.fromkeys(entrants, Spent(0, 0))
+    for repetition in range(repetitions):
+        images = islice(cycle(pictures), repetition, None)
         for entrant in entrants:
-            if repetition == 1:
-                before[entrant] = entrant.spent()
-            turns = 1 if entrant.images > 1 or repetition == 0 else 3
-            images = islice(cycle(pictures), repetition, None)
-            for _ in range(turns):
-                batch = list(islice(images, entrant.images))
+            for _ in range(1 if entrant.images > 1 else 3):
+                batch, before = list(islice(images, entrant.images)), entrant.spent()
                 begun = time.perf_counter()
                 entrant.work(batch)
-                if repetition:
-                    times[entrant].append((time.perf_counter() - begun) / entrant.images)
-        print(f"  {repetition} of {repetitions}", flush=True)
-    return {entrant: (times[entrant], entrant.spent() - before[entrant]) for entrant in entrants}
+                times[entrant].append((time.perf_counter() - begun) / entrant.images)
+                spent[entrant] += entrant.spent() - before
+        print(f"  {repetition + 1} of {repetitions}", flush=True)
+    return {entrant: (times[entrant], spent[entrant]) for entrant in entrants}
 
 
 def compare(measured: dict[Contender, tuple[list[float], Spent]]) -> list[Row]:
@@ -176,7 +175,7 @@ def machine() -> str:
     return (
         f"{MODEL} on {f['processor']}, {f['cores']} cores, {f['threads']} torch threads, load {f['load']}, "
         f"{f['system']}; Python {f['python']}, {packages}.\n"
-        f"PGD takes {contenders.STEPS} steps. “Times as quick” is beside {REFERENCE['classify']} and {REFERENCE['pgd']}."
+        f"PGD takes {contenders.STEPS} steps. The ratios are to {REFERENCE['classify']}, and to {REFERENCE['pgd']}."
     )
 
 

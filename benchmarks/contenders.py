@@ -48,6 +48,9 @@ class Spent:
     passes: int
     rows: int
 
+    def __add__(self, more: Spent) -> Spent:
+        return Spent(self.passes + more.passes, self.rows + more.rows)
+
     def __sub__(self, before: Spent) -> Spent:
         return Spent(self.passes - before.passes, self.rows - before.rows)
 
@@ -74,9 +77,7 @@ def in_process(network: Network, job: Job, images: int) -> Contender:
     operation, method = ASKED[job]
 
     def work(pixels: Sequence[Pixels]) -> None:
-        questions = [
-            Question(operation, network.card.name, picture, method, caller=str(i)) for i, picture in enumerate(pixels)
-        ]
+        questions = [Question(operation, network.card.name, picture, method) for picture in pixels]
         runs = [engine.submit(question.begin(engine.networks)) for question in questions]
         engine.run_until(lambda: all(run.over for run in runs))
         for run in runs:
@@ -109,7 +110,7 @@ def through_service(service: Service, model: str, job: Job, callers: int) -> Con
 
 def peers(card: Card, module: nn.Module, job: Job, batch: int) -> list[Contender]:
     """The same job by others, with so many images in a batch."""
-    counted = Counted(Normalized(module, card.mean, card.std).eval())
+    counted = Counted(Normalized(module, card.mean, card.std)).eval()
     jobs = {
         "classify": {"PyTorch, eager": eager, "ART": art_classify},
         "pgd": {"torchattacks": torchattacks_pgd, "Foolbox": foolbox_pgd, "ART": art_pgd},
@@ -149,7 +150,7 @@ def labels(module: nn.Module, x: Tensor) -> Tensor:
         return module(x).argmax(1)  # type: ignore[no-any-return]
 
 
-def eager(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+def eager(module: nn.Module, _: Card) -> Callable[[Tensor], object]:
     return lambda x: labels(module, x)
 
 
@@ -158,13 +159,13 @@ def art_classify(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
     return lambda x: classifier.predict(x.numpy(), batch_size=len(x))
 
 
-def torchattacks_pgd(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+def torchattacks_pgd(module: nn.Module, _: Card) -> Callable[[Tensor], object]:
     attack = torchattacks.PGD(module, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)
     return lambda x: attack(x, labels(module, x))
 
 
-def foolbox_pgd(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
-    model = foolbox.PyTorchModel(module, bounds=(0, 1), device="cpu")
+def foolbox_pgd(module: nn.Module, _: Card) -> Callable[[Tensor], object]:
+    model = foolbox.models.pytorch.PyTorchModel(module, bounds=(0, 1), device="cpu")
     attack = foolbox.attacks.LinfPGD(abs_stepsize=ALPHA, steps=STEPS, random_start=False)
     return lambda x: attack.run(model, x, foolbox.criteria.Misclassification(labels(module, x)), epsilon=EPS)
 

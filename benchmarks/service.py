@@ -40,11 +40,10 @@ def running(engine: str, model: str, home: Path) -> Iterator[Service]:
     with TemporaryDirectory(prefix="rakinglight-") as own_home:
         for shared in ("archives", "probes.json"):
             (Path(own_home) / shared).symlink_to((home / shared).resolve())
-        command = [Path(sys.executable).with_name("rakinglight"), "serve", "--engine", engine, "--model", model]
-        options = ["--port", "0", "--grpc-port", "0", "--home", own_home]
-        with subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as server:
+        program = str(Path(sys.executable).with_name("rakinglight"))
+        command = [program, "serve", "--engine", engine, "--model", model, "--home", own_home]
+        command += ["--port", "0", "--grpc-port", "0"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
             try:
                 url = _ready(server)
                 with connect(url) as client:

@@ -60,9 +60,9 @@ def show(home: Home = HOME) -> None:
     from rakinglight.archives import find_archives
 
     archives = find_archives(home)
-    table = Table("name", "input", "archive", "weights", box=None)
+    table = Table("name", "input", "archive", box=None)
     for name, (_, recipe) in from_recipe.house().items():
-        table.add_row(name, " × ".join(map(str, recipe.input_shape)), str(archives.get(name, "")), recipe.provenance)
+        table.add_row(name, " × ".join(map(str, recipe.input_shape)), "built" if name in archives else "")
     Console().print(table)
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import file_digest
 from pathlib import Path
-from shutil import copyfile
+from shutil import copyfile, copyfileobj
 from tempfile import TemporaryDirectory
 from zipfile import ZipFile, ZipInfo
 
@@ -30,6 +30,8 @@ RECIPES = HERE / "recipes"
 HANDLER = HERE.parent / "handlers" / "rakinglight_handler.py"
 #: What every archive is made by.
 MAKERS = (HANDLER, *(HERE / name for name in ("build.py", "from_recipe.py", "from_onnx.py")))
+#: Where the archiver says what an archive holds, and when it was made.
+MANIFEST = "MAR-INF/MANIFEST.json"
 
 Say = Callable[[str], None]
 
@@ -94,16 +96,21 @@ def pack(folder: Path, name: str, version: str, home: Path, record: Record) -> P
     members = sorted(path.name for path in folder.iterdir())
     copyfile(HANDLER, folder / HANDLER.name)
     with TemporaryDirectory(dir=archive.parent, prefix=f".{name}.") as packing:
-        command = [
-            str(Path(sys.executable).with_name("torch-model-archiver")),
-            "--model-name",
-            name,
-            "--version",
-            version,
-        ]
-        command += ["--handler", HANDLER.name, "--extra-files", ",".join(members), "--export-path", packing]
+        options = {
+            "model-name": name,
+            "version": version,
+            "handler": HANDLER.name,
+            "extra-files": ",".join(members),
+            "export-path": packing,
+            "archive-format": "zip-store",  # weights don't compress
+        }
         done = subprocess.run(  # noqa: S603  our own command
-            command, cwd=folder, env={**os.environ, "TMPDIR": packing}, capture_output=True, text=True, check=False
+            [Path(sys.executable).with_name("torch-model-archiver"), *(f"--{key}={options[key]}" for key in options)],
+            cwd=folder,
+            env={**os.environ, "TMPDIR": packing},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         packed, steady = Path(packing) / f"{name}.mar", Path(packing) / "steady"
         if done.returncode or not packed.exists():
@@ -135,14 +142,17 @@ def _beside(archive: Path) -> Path:
 
 
 def _without_times(packed: Path, steady: Path) -> None:
-    """The zip `packed` once more as `steady`: in order, stored (weights don't compress), and with no date in it."""
+    """The zip `packed` once more as `steady`: in order, and with no date in it."""
     with ZipFile(packed) as old, ZipFile(steady, "w") as new:
         for member in sorted(old.namelist()):
-            content = old.read(member)
-            if member == "MAR-INF/MANIFEST.json":
-                manifest = json.loads(content)
-                del manifest["createdOn"]
-                content = json.dumps(manifest, indent=2).encode()
             entry = ZipInfo(member)  # of 1980
             entry.external_attr = 0o644 << 16
-            new.writestr(entry, content)
+            entry.file_size = old.getinfo(member).file_size
+            with new.open(entry, "w") as place:
+                if member == MANIFEST:
+                    manifest = json.loads(old.read(member))
+                    del manifest["createdOn"]
+                    place.write(json.dumps(manifest, indent=2).encode())
+                else:
+                    with old.open(member) as content:
+                        copyfileobj(content, place, 2**20)

@@ -170,7 +170,7 @@ class _LocalStream:
         for image, question in enumerate(questions):
             result = dict(bodies[image]["result"])
             if "adversarial" in result:
-                result["queries"] = bodies[image]["cost"]
+                result["queries"] = sum(bodies[image]["cost"].values())
             results.append(reply.finish(operation, result, question.pixels, card, call.include, facts))
         costs = [body["cost"] for body in bodies.values()]
         yield {

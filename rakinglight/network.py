@@ -22,9 +22,6 @@ from rakinglight.queries import Forward, Query, Rule, Scores, Slope
 TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 #: These are tried however long they take, so that a busy moment at load does not end all sharing.
 ALWAYS_TRIED = 4
-#: One row alone has bits of its own on some machines, and is as quick a row as many. A family of that one count shares
-#: no pass, so it is taken only where it is this many times quicker.
-LONELY = 1.5
 #: Turns that each backend has at the start, when the quickest is chosen.
 TURNS = 5
 #: No pass is longer than this, so that nobody waits long for the next (`docs/design.md`).
@@ -94,11 +91,7 @@ class Ladder:
                 families.append([n])
         if not families:
             raise InternalError("The network answers the same rows otherwise each time; is it in eval mode?")
-
-        def cost(family: list[int]) -> tuple[float, int]:
-            return min(seconds[n] / n for n in family) * (LONELY if family == [1] else 1), family[0]
-
-        best = min(families, key=cost)
+        best = min(families, key=lambda family: (min(seconds[n] / n for n in family), family[0]))
         return Ladder(tuple(best))
 
 

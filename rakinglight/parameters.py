@@ -51,19 +51,17 @@ Label = Annotated[
     ClassReference | None, Field(description=f"The true class: {A_CLASS}. None: the model's own prediction."), PerImage
 ]
 
+_Radius = Annotated[float, Field(ge=0, le=1000)]
+_Length = Annotated[float, Field(gt=0, le=1000)]
 Epsilon = Annotated[
-    float,
-    BeforeValidator(_fraction, json_schema_input_type=float | str),
-    Field(
-        ge=0,
-        le=1000,
-        description="Radius of the ball in units of [0, 1]; '8/255' is eight grey levels. At most 1 in linf.",
-    ),
+    _Radius,
+    BeforeValidator(_fraction, json_schema_input_type=_Radius | str),
+    Field(description="Radius of the ball in units of [0, 1]; '8/255' is eight grey levels. At most 1 in linf."),
 ]
 StepSize = Annotated[
-    float,
-    BeforeValidator(_fraction, json_schema_input_type=float | str),
-    Field(gt=0, le=1000, description="Length of one step, in units of [0, 1] in the chosen norm."),
+    _Length,
+    BeforeValidator(_fraction, json_schema_input_type=_Length | str),
+    Field(description="Length of one step, in units of [0, 1] in the chosen norm."),
 ]
 Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps.")]
 NormChoice = Annotated[NormName, Field(description="The norm of the ball and of the step.")]

@@ -171,7 +171,7 @@ class Attack(Answer):
     @property
     def queries(self) -> int:
         """Rows that the attack sent through the network, forward and gradient together."""
-        return sum(self._part("queries").values())
+        return int(self._part("queries"))
 
     @property
     def adversarial(self) -> Picture:

@@ -38,7 +38,7 @@ class SocketHost:
 
     async def serve(self, path: Path) -> None:
         """Listen at `path` until cancelled."""
-        server = await asyncio.start_unix_server(self._connected, path, backlog=1024)
+        server = await asyncio.start_unix_server(self._connected, path, backlog=1024, limit=2**22)
         async with server, asyncio.TaskGroup() as tasks:
             tasks.create_task(self._look_for_mail())
             tasks.create_task(server.serve_forever())
@@ -76,9 +76,11 @@ class SocketHost:
                 news, over = self.worker.collect(ticket)
                 now = asyncio.get_running_loop().time()
                 if news or now - silent_since > HEARTBEAT_S:
-                    writer.write(b"".join(map(encoded, news)) or HEARTBEAT)
                     silent_since = now
-                    await writer.drain()
+                    letters = b"".join(map(encoded, news)) or HEARTBEAT
+                    for start in range(0, len(letters), 2**20):
+                        writer.write(letters[start : start + 2**20])
+                        await writer.drain()
         finally:
             gone.cancel()
 

@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.datastructures import Headers, UploadFile
@@ -49,7 +49,7 @@ class Body(BaseModel):
     seed: int = Field(0, description="Every random choice follows it.")
     deadline_s: float | None = Field(None, description="Seconds; what was reached by then is the answer.")
     max_rows: int | None = Field(None, description="Rows that each image may send through the network.")
-    purpose: Annotated[str, Field(max_length=500)] | None = Field(None, description="Why this is done, for the ledger.")
+    purpose: str | None = Field(None, description="Why this is done, for the ledger.")
 
 
 async def read(request: Request, settings: Settings, hold: Hold) -> bytes:

@@ -22,6 +22,7 @@ import numpy as np
 from rakinglight import catalogue, images, reply
 from rakinglight.card import Card
 from rakinglight.catalogue import Operation
+from rakinglight.description import describe
 from rakinglight.errors import (
     BadParameter,
     EngineAway,
@@ -45,6 +46,8 @@ Array = np.ndarray[Any, Any]
 #: An image as it comes: the bytes of a file, or an exact tensor [C, H, W] in [0, 1].
 Image = bytes | Array
 
+#: Most characters of a purpose.
+PURPOSE_LENGTH = 500
 #: Seconds after which it is worth asking a service again that is going down: another may be up by then.
 DRAINING_RETRY_S = 5.0
 
@@ -223,26 +226,7 @@ class Core:
 
     def model(self, name: str, version: str | None = None) -> dict[str, Any]:
         """All that a caller may want to know of a model before asking it something."""
-        card = self.card(name, version)
-        return {
-            "name": card.name,
-            "version": card.version,
-            "versions": [card.version],
-            "sha256": card.sha256,
-            "provenance": card.provenance,
-            "input": {
-                "shape": list(card.input_shape),
-                "range": [0.0, 1.0],
-                "resize": card.resize,
-                "mean": list(card.mean),
-                "std": list(card.std),
-            },
-            "differentiable": card.differentiable,
-            "labels": list(card.labels),
-            "layers": [{"name": layer, "shape": list(shape)} for layer, shape in card.layers.items()],
-            "operations": [_described(operation) for operation in catalogue.OPERATIONS.values()],
-            "limits": self.limits(),
-        }
+        return {**describe(self.card(name, version)), "limits": self.limits()}
 
     def limits(self) -> dict[str, float]:
         """The limits that a request meets, by the settings' names."""
@@ -345,7 +329,7 @@ class Core:
             yield task.result()
         finally:
             task.cancel()
-            await asyncio.wait([task])
+            await asyncio.gather(task, return_exceptions=True)
 
     # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -359,6 +343,8 @@ class Core:
                 f"{len(ask.images)} images are over the limit of {settings.images} a request; send several requests."
             )
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
+        if len(ask.purpose or "") > PURPOSE_LENGTH:
+            raise _wrong("/purpose", f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough.")
         if not 0 <= ask.seed < 2**63:
             raise _wrong("/seed", f"seed is {ask.seed}; it is a whole number from 0 to 2^63 - 1.")
         seconds = settings.deadline_s if ask.deadline_s is None else ask.deadline_s
@@ -439,43 +425,16 @@ class Core:
 
 def _finished(work: Work, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """The entries of the reply. Draws pictures, so it runs in a thread."""
-    facts = {
-        "model": f"{work.card.name} {work.card.version}",
-        "method": work.method.name if work.method else "",
-        "epsilon": f"{work.filled['epsilon']:g}" if "epsilon" in work.filled else "",
-        "request_id": work.ask.request_id,
-    }
-    facts = {name: value for name, value in facts.items() if value}
+    method = work.method.name if work.method else None
+    facts = reply.facts(work.card, method, work.filled, work.ask.request_id)
     finished = []
     for question, body in zip(work.questions, bodies, strict=True):
         result = dict(body["result"])
         if "adversarial" in result:
-            result["queries"] = body["cost"]
+            result["queries"] = sum(body["cost"].values())
         entry = reply.finish(work.operation, result, question.pixels, work.card, work.ask.include, facts)
         finished.append(entry)
     return finished
-
-
-def _described(operation: Operation) -> dict[str, Any]:
-    methods = [
-        {
-            "name": method.name,
-            "summary": method.summary,
-            "parameters": operation.parameters(method).model_json_schema(),
-        }
-        for method in operation.methods
-    ]
-    described: dict[str, Any] = {
-        "name": operation.name,
-        "summary": operation.summary,
-        "scope": operation.scope,
-        "include": list(operation.include),
-        "picture": operation.picture,
-        "methods": methods,
-    }
-    if not methods:
-        described["parameters"] = operation.parameters(None).model_json_schema()
-    return described
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -455,7 +455,7 @@ _RESULTS: dict[str, Schema] = {
             "adversarial": {**_PNG, "description": "Posted back to classify, it gives `after`."},
             "exact": _object("The same before rounding to 8 bits.", {**_SAID_OF_ATTACK, "image": _ARRAY}),
             "perturbation": _object("The change, made visible.", {"picture": _PNG, "factor": {"type": "number"}}),
-            "queries": _reference("Cost"),
+            "queries": {"type": "integer", "description": "Rows that this image sent through the network."},
             "partial": {"type": "boolean", "description": "Time or rows ran out; this is what was reached."},
             "note": {"type": "string"},
             "geometry": _reference("Geometry"),

@@ -8,6 +8,9 @@ An ordinary network, with no defence: in the l-infinity ball of 0.13, PGD leaves
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
@@ -42,7 +45,7 @@ def train(epochs: int = 30, seed: int = 0) -> tuple[nn.Module, float]:
     from model_store import digits
 
     x, y = map(torch.from_numpy, digits.pixels("train"))
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
         network = LeNet5()
         optimizer = torch.optim.AdamW(network.parameters())
@@ -57,6 +60,17 @@ def train(epochs: int = 30, seed: int = 0) -> tuple[nn.Module, float]:
                 optimizer.step()
                 schedule.step()
     return network, accuracy(network.eval())
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Batches this small are not worth a second thread: on a busy machine one would mostly wait for the other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def accuracy(network: nn.Module) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -20,14 +21,14 @@ from torch import Tensor, nn
 
 from rakinglight.errors import NotFound
 from rakinglight.recipe import Recipe
-from rakinglight.vision import torchvision  # before torchvision itself
-
-from torchvision.models.googlenet import BasicConv2d, GoogLeNet, Inception, InceptionAux
+from rakinglight.vision import torchvision
 
 FOLDER = "RAKINGLIGHT_WEIGHTS_DIR"
+#: The module of this name; `torchvision.models.googlenet` is a function.
+parts: Any = import_module(torchvision.models.GoogLeNet.__module__)
 
 
-class RectifiedConvolution(BasicConv2d):  # type: ignore[misc]
+class RectifiedConvolution(parts.BasicConv2d):  # type: ignore[misc]
     """GoogLeNet's convolution, with a module where torchvision's has a function that writes over its input."""
 
     def __init__(self, in_channels: int, out_channels: int, **options: Any) -> None:
@@ -41,10 +42,12 @@ class RectifiedConvolution(BasicConv2d):  # type: ignore[misc]
 
 def googlenet() -> nn.Module:
     """The published weights bring a normalisation of their own (`transform_input`) and two heads more, idle in eval."""
-    inception = partial(Inception, conv_block=RectifiedConvolution)
-    head = partial(InceptionAux, conv_block=RectifiedConvolution)
+    inception = partial(parts.Inception, conv_block=RectifiedConvolution)
+    head = partial(parts.InceptionAux, conv_block=RectifiedConvolution)
     blocks = [RectifiedConvolution, inception, head]
-    network: nn.Module = GoogLeNet(blocks=blocks, transform_input=True, aux_logits=True, init_weights=False)
+    network: nn.Module = torchvision.models.GoogLeNet(
+        blocks=blocks, transform_input=True, aux_logits=True, init_weights=False
+    )
     return network
 
 

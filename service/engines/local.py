@@ -87,7 +87,7 @@ class LocalEngine:
     async def stream(self, request: bytes) -> AsyncGenerator[Frame, None]:
         """As `Transport.stream`."""
         try:
-            reader, writer = await asyncio.open_unix_connection(self._socket)
+            reader, writer = await asyncio.open_unix_connection(self._socket, limit=2**22)
         except OSError as e:
             raise WorkerLost(f"the worker does not answer: {e}", aboard=False) from e
         try:

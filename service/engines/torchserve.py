@@ -14,6 +14,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 import time
@@ -150,9 +151,22 @@ class TorchServeEngine:
         if not self._up.is_set():
             return {}
         try:
-            return await self.boarding.probe()
+            return {**await self.boarding.probe(), "host": await self._counters()}
         except WorkerLost:
             return {}
+
+    async def _counters(self) -> dict[str, float]:
+        """What is useful of TorchServe's own counters; nothing where it does not tell."""
+        try:
+            async with self._sessions["metrics"].get("/metrics") as response:
+                told = dict(re.findall(r"^(\w+)\{[^}]*\} (\S+)$", await response.text(), re.MULTILINE))
+        except (aiohttp.ClientError, OSError):
+            return {}
+        return {
+            "requests": float(told.get("ts_inference_requests_total", 0)),
+            "queue_s": float(told.get("ts_queue_latency_microseconds", 0)) / 1e6,
+            "inference_s": float(told.get("ts_inference_latency_microseconds", 0)) / 1e6,
+        }
 
     async def up(self) -> None:
         """As `Transport.up`."""

@@ -93,9 +93,12 @@ async def engine(
     await engine.start()
     await ready(engine)
     yield engine
-    started = psutil.Process().children(recursive=True)
+    assert engine.pid is not None
+    root = psutil.Process(engine.pid)
+    started = [root, *root.children(recursive=True)]
     await engine.stop()
-    assert not [process for process in started if process.is_running() and process.pid == engine.pid]
+    _, alive = await asyncio.to_thread(psutil.wait_procs, started, timeout=10)
+    assert not alive
 
 
 async def ready(engine: Engine, seconds: float = 60.0) -> None:

@@ -70,11 +70,12 @@ async def test_a_killed_worker_costs_nobody_an_answer(engine: Either) -> None:
     all_begun = asyncio.Event()
 
     async def follow(i: int) -> dict[str, Any]:
+        result: dict[str, Any] = {}
         async for frame in engine.ask(asked[i], request_id=str(i)):
+            result = frame.body
             begun.add(i)
             if len(begun) == len(asked):
                 all_begun.set()
-        result: dict[str, Any] = frame.body
         return result
 
     under_way = [asyncio.create_task(follow(i)) for i in range(len(asked))]

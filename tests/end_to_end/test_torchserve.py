@@ -132,6 +132,13 @@ async def test_nobody_else_is_answered_on_tcp(engine: Either) -> None:
                 assert refused.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED), route
 
 
+async def test_its_counters_are_told_with_the_workers(engine: Either) -> None:
+    told = await engine.snapshot()
+    assert told["networks"].keys() == engine.models.keys()
+    if isinstance(engine, TorchServeEngine):
+        assert told["host"]["requests"] > 0
+
+
 async def test_its_files_are_private(engine: Either, home: Path) -> None:
     assert (home / "run").stat().st_mode & 0o077 == 0
     assert all(place.stat().st_mode & 0o077 == 0 for place in (home / "run").iterdir())

@@ -1,6 +1,7 @@
 """Archives: built once, renewed when a source changes, the same bytes from the same sources."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -19,7 +20,7 @@ from rakinglight.engine import Engine
 from rakinglight.errors import BadParameter, NotFound, Unreadable
 from rakinglight.objectives import Logit
 from rakinglight.operations import Subject, classify
-from rakinglight.queries import Forward, Gradient
+from rakinglight.queries import Gradient
 
 RECIPE = """
 from torch import nn
@@ -195,16 +196,34 @@ def test_a_recipe_that_contradicts_itself_is_told_where(
         built(recipe_file, tmp_path)
 
 
-@pytest.mark.parametrize("name", ["resnet18", "vgg16"])
-def test_a_classic_from_a_file_that_the_user_gives(name: str, tmp_path: Path) -> None:
-    torch.manual_seed(0)
-    network = torchvision_classics.untrained(name).eval()
-    safetensors.torch.save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    ((file, recipe),) = from_recipe.find(name)
-    archive = from_recipe.build(recipe, file, tmp_path, lambda line: None, tmp_path / "weights.safetensors")
+@pytest.fixture
+def weights_of(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes random weights of a torchvision architecture, as a user's file of safetensors."""
+
+    def write(name: str) -> Path:
+        torch.manual_seed(0)
+        safetensors.torch.save_file(torchvision_classics.untrained(name).state_dict(), tmp_path / f"{name}.safetensors")
+        return tmp_path / f"{name}.safetensors"
+
+    return write
+
+
+def test_a_classic_from_a_file_that_the_user_gives(weights_of: Callable[[str], Path], tmp_path: Path) -> None:
+    ((file, recipe),) = from_recipe.find("resnet18")
+    archive = from_recipe.build(recipe, file, tmp_path, lambda line: None, weights_of("resnet18"))
     card = read_card(archive)
     assert card.labels[285] == "Egyptian cat"
-    assert card.layers["layer1.0.conv1" if name == "resnet18" else "features.0"] == (64, 56, 56) or (64, 224, 224)
+    assert card.resize == 256
+    assert card.layers["layer1.0.conv1"] == (64, 56, 56)
+    assert "layer1.0.relu" not in card.layers, "it is called twice, so the name would say two things"
+
+
+def test_vgg16_takes_its_weights_and_names_its_layers(weights_of: Callable[[str], Path]) -> None:
+    ((_, recipe),) = from_recipe.find("vgg16")
+    layers, classes = from_recipe.listened(from_recipe.filled(recipe, weights_of("vgg16")), recipe.input_shape)
+    assert classes == (1000,)
+    assert layers["features.29"] == (512, 14, 14)
+    assert "classifier.2" not in layers, "dropout does nothing here"
 
 
 # ── ONNX ────────────────────────────────────────────────────────────────────────────────────────────────────────────

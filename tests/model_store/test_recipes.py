@@ -83,13 +83,14 @@ def test_lenet_is_an_ordinary_network_that_pgd_breaks() -> None:
     """Under 5 % are left in the l-infinity ball of 0.13: later figures stand on it."""
     network, _ = committed_lenet()
     x, y = map(torch.from_numpy, digits.pixels("test"))
-    x_adv, eps, steps = x, 0.13, 40
-    for _ in range(steps):
-        x_adv = x_adv.detach().requires_grad_()
-        (g,) = torch.autograd.grad(cross_entropy(network(x_adv), y, reduction="sum"), x_adv)
-        x_adv = (x + (x_adv + 2.5 * eps / steps * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
-    with torch.no_grad():
-        left = (network(x_adv).argmax(1) == y).float().mean()
+    x_adv, eps, steps = x, 0.13, 20
+    with lenet5_digits.one_thread():
+        for _ in range(steps):
+            x_adv = x_adv.detach().requires_grad_()
+            (g,) = torch.autograd.grad(cross_entropy(network(x_adv), y, reduction="sum"), x_adv)
+            x_adv = (x + (x_adv + 2.5 * eps / steps * g.sign() - x).clamp(-eps, eps)).clamp(0, 1)
+        with torch.no_grad():
+            left = (network(x_adv).argmax(1) == y).float().mean()
     assert left < 0.05
 
 

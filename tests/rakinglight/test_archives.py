@@ -10,7 +10,6 @@ import torch
 from rakinglight.archives import find_archives, load_network, read_card, run_recipes
 from rakinglight.errors import NotFound, Unreadable
 from rakinglight.probes import Probes
-from rakinglight.queries import Forward
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The engine: one property says most, that merged with others a run gets the answer it would get alone."""
 
 import gc
+import itertools
 import math
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -26,6 +28,7 @@ from rakinglight.noise import Noise
 from rakinglight.objectives import CrossEntropy, Goal, Logit, Probability
 from rakinglight.operations import so_far
 from rakinglight.queries import Algorithm, Compute, Forward, Gradient, Progress, Query, Stopped
+from rakinglight.question import Question
 from tests.networks import Abacus, abacus_network, abacus_of
 
 SHAPE = (1, 2, 3)
@@ -67,6 +70,11 @@ def finish(engine: Engine, *runs: Run[Any]) -> None:
     engine.run_until(lambda: all(run.over for run in runs))
 
 
+def finished(engine: Engine, run: Run[Any]) -> Run[Any]:
+    finish(engine, engine.submit(run))
+    return run
+
+
 def deadline_passes(run: Run[Any]) -> None:
     run.deadline = time.monotonic() - 1
 
@@ -74,6 +82,8 @@ def deadline_passes(run: Run[Any]) -> None:
 def same_bits(a: Any, b: Any) -> bool:
     if isinstance(a, Tensor):
         return torch.equal(a, b)
+    if isinstance(a, np.ndarray):
+        return np.array_equal(a, b)
     if isinstance(a, dict):
         return a.keys() == b.keys() and all(same_bits(a[key], b[key]) for key in a)
     if isinstance(a, list | tuple):
@@ -204,6 +214,33 @@ def test_merged_equals_alone_on_a_convolution(small_convolution: Network) -> Non
     finish(together, *runs)
     alone = [Engine([small_convolution]).drive(algorithm) for algorithm in mix()]
     assert same_bits([run.result for run in runs], alone)
+
+
+def test_thirty_two_mixed_questions_to_lenet_are_answered_as_they_are_alone(
+    lenet: Network, digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+) -> None:
+    """Three operations, other targets, methods and step counts; on the ladder that was found on this machine."""
+    asked = [
+        ("classify", None, {"top_k": 3}),
+        ("saliency", "gradient", {"score": "probability"}),
+        ("saliency", "gradient", {"target": {"rank": -1}}),
+        ("attack", "fgsm", {"epsilon": "16/255"}),
+        ("attack", "pgd", {"steps": 3, "norm": "l2", "epsilon": 1}),
+        ("attack", "pgd", {"steps": 7, "target": {"rank": 2}, "random_start": True}),
+    ]
+
+    def questions() -> Iterator[Question]:
+        for i, (operation, method, parameters) in zip(range(32), itertools.cycle(asked), strict=False):
+            pixels = digits[0][i].transpose(1, 2, 0)
+            yield Question(operation, lenet.card.name, pixels, method, parameters, seed=i, caller=str(i % 5))
+
+    together = Engine([lenet])
+    runs = [together.submit(question.begin(together.networks)) for question in questions()]
+    finish(together, *runs)
+    for question, run in zip(questions(), runs, strict=True):
+        alone = Engine([lenet])
+        assert same_bits(run.result, finished(alone, question.begin(alone.networks)).result)
+    assert max(together.counts.runs_a_pass) > 1
 
 
 def test_without_its_ladder_the_same_mix_would_differ() -> None:

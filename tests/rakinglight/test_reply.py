@@ -29,8 +29,7 @@ def explained() -> dict[str, Any]:
 
 def attacked() -> dict[str, Any]:
     exact = {"image": np.zeros((3, 10, 12), np.float32), "success": True, "after": SAID, "distance": {"linf": 0.1}}
-    rows = {"forward_rows": 3, "gradient_rows": 10}
-    return {"prediction": SAID, "success": True, "adversarial": PIXELS + 8, "exact": exact, "queries": rows}
+    return {"prediction": SAID, "success": True, "adversarial": PIXELS + 8, "exact": exact, "queries": 13}
 
 
 def finished(operation: str, result: dict[str, Any], include: tuple[str, ...] | None = None) -> dict[str, Any]:

@@ -170,7 +170,7 @@ async def test_an_attack_s_picture_sent_back_gives_its_after(stub: Any) -> None:
     assert 0 < result.distance.linf <= 0.1 + 1e-6
     assert array(result.exact.image).shape == (3, 8, 8)
     assert result.perturbation.picture.startswith(b"\x89PNG")
-    assert result.queries.gradient_rows == 10
+    assert result.queries == 13
 
 
 async def test_a_reply_s_parameters_sent_again_repeat_the_call(stub: Any) -> None:
@@ -520,7 +520,7 @@ async def test_closing_the_door_lets_calls_under_way_finish_in_the_grace(core: C
         await until(lambda: engine.worker.snapshot()["live"])
         begun = time.monotonic()
         await door.stop(30)
-        assert (await under_way).results[0].queries.gradient_rows == 100
+        assert (await under_way).results[0].queries >= 100
         assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
         assert time.monotonic() - begun < 10
         await channel.close()

@@ -370,11 +370,11 @@ class AttackResult(_message.Message):
     adversarial: bytes
     exact: ExactAttack
     perturbation: Perturbation
-    queries: Cost
+    queries: int
     partial: bool
     note: str
     geometry: Geometry
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., before: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., already_misclassified: bool = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., adversarial: _Optional[bytes] = ..., exact: _Optional[_Union[ExactAttack, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., queries: _Optional[_Union[Cost, _Mapping]] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., before: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., already_misclassified: bool = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., adversarial: _Optional[bytes] = ..., exact: _Optional[_Union[ExactAttack, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., queries: _Optional[int] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
 
 class ExactAttack(_message.Message):
     __slots__ = ("after", "success", "distance", "image")
