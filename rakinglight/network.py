@@ -22,6 +22,9 @@ from rakinglight.queries import Forward, Query, Rule, Scores, Slope
 TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
 #: These are tried however long they take, so that a busy moment at load does not end all sharing.
 ALWAYS_TRIED = 4
+#: One row alone has bits of its own on some machines, and is as quick a row as many. A family of one count shares few
+#: passes or none, so it is taken only where it is this many times quicker.
+LONELY = 1.5
 #: Turns that each backend has at the start, when the quickest is chosen.
 TURNS = 5
 #: No pass is longer than this, so that nobody waits long for the next (`docs/design.md`).
@@ -91,7 +94,11 @@ class Ladder:
                 families.append([n])
         if not families:
             raise InternalError("The network answers the same rows otherwise each time; is it in eval mode?")
-        best = min(families, key=lambda family: (min(seconds[n] / n for n in family), family[0]))
+
+        def cost(family: list[int]) -> tuple[float, int]:
+            return min(seconds[n] / n for n in family) * (LONELY if len(family) == 1 else 1), family[0]
+
+        best = min(families, key=cost)
         return Ladder(tuple(best))
 
 
