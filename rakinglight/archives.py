@@ -58,11 +58,12 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
 
     from rakinglight.backends.onnx_backend import OnnxBackend
     from rakinglight.backends.torch_backend import TorchBackend, best_device
-    from rakinglight.network import Backend, Network
+    from rakinglight.network import Backend, Known, Network, measured_now
     from rakinglight.probes import Probes
 
     with opened(path) as archive:
         card = archive.card()
+        known: Known = Probes(home / "probes.json", card.sha256) if home else measured_now
         weights = archive.weights(card)
         backends: list[Backend] = []
         gradient = None
@@ -72,9 +73,9 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
         if card.differentiable:
             module = archive.module(card, weights)
             gradient = TorchBackend(module, card.mean, card.std, device=device or best_device())
+            gradient.accompany(card.input_shape, known)
             backends.append(gradient)
-    known = (Probes(home / "probes.json", card.sha256),) if home else ()
-    return Network.probed(card, backends, gradient, *known)
+    return Network.probed(card, backends, gradient, known)
 
 
 class Archive:

@@ -72,13 +72,17 @@ class Operation:
             raise _wrong("/method", f"{name!r} is no method of {self.name}: {near(name, self.by_name)}")
         return self.by_name[name]
 
+    def fields(self, method: Method[Any] | None) -> dict[str, tuple[Any, Any]]:
+        """The type, as annotated, and the default of each parameter of this operation by this method."""
+        return _fields(self.run) | (_fields(method.algorithm) if method else {})
+
     def parameters(self, method: Method[Any] | None) -> type[BaseModel]:
         """The parameters of this operation by this method, as a pydantic model."""
         key = method.name if method else ""
         if key not in self._models:
-            fields = _fields(self.run) | (_fields(method.algorithm) if method else {})
             name = "".join(word.title() for word in f"{self.name}_{key}_parameters".split("_"))
             config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+            fields: dict[str, Any] = dict(self.fields(method))
             self._models[key] = create_model(name, __config__=config, **fields)
         return self._models[key]
 
@@ -151,7 +155,7 @@ def operation(name: str) -> Operation:
     return OPERATIONS[name]
 
 
-def _fields(function: Callable[..., Any]) -> dict[str, Any]:
+def _fields(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
     """The keyword-only arguments of `function` as pydantic fields."""
     signature = inspect.signature(function)
     names = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
@@ -160,7 +164,7 @@ def _fields(function: Callable[..., Any]) -> dict[str, Any]:
     hints = get_type_hints(
         type("_", (), {"__annotations__": scope, "__module__": function.__module__}), include_extras=True
     )
-    fields: dict[str, Any] = {}
+    fields: dict[str, tuple[Any, Any]] = {}
     for name in names:
         hint = hints[name]
         if PerImage in getattr(hint, "__metadata__", ()):
@@ -202,7 +206,8 @@ def _taught(
             shown = repr(parameters[name])
             errors[pointer] = f"{name} is {shown[:80]}: a class is {A_CLASS}; a list has one an image."
         else:
-            shown = repr(found["input"])
+            # As the caller wrote it: '-1' where a fraction was read, but of a list or an object the part at fault.
+            shown = repr(parameters.get(name) if len(found["loc"]) == 1 else found["input"])
             message = found["msg"].removeprefix("Value error, ")
             errors.setdefault(pointer, f"{name} is {shown[:80]}: {message[0].lower()}{message[1:]}.")
     return BadParameter(" ".join(errors.values()), errors=[FieldError(p, d) for p, d in errors.items()])

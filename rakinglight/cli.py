@@ -16,12 +16,13 @@ Exit codes:
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,12 +31,11 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from rakinglight import __version__, pictures, reply
-from rakinglight.client import Client, connect
+from rakinglight.catalogue import OPERATIONS, Operation
+from rakinglight.client import Client, Model, connect
 from rakinglight.errors import (
     BadParameter,
     CallerError,
@@ -45,7 +45,9 @@ from rakinglight.errors import (
     Unauthenticated,
     Unavailable,
 )
-from rakinglight.results import Answer, Attack, Classification, Progress, Saliency
+from rakinglight.options import options, value
+from rakinglight.results import Answer, Progress
+from rakinglight.tables import answered, table
 
 DONE, FOUND, WRONG, AWAY, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -61,9 +63,6 @@ app = typer.Typer(
     epilog="Exit codes: 0 done; 1 the outcome that --fail-on names; 2 a wrong command, image or parameter; "
     "3 no answer; 4 the key; 5 a fault of its own; 130 Ctrl-C.",
 )
-
-
-Outcome = Literal["success", "failure"]
 
 
 def _show_version(wanted: bool) -> None:
@@ -88,8 +87,9 @@ Parameters = Annotated[
         "--parameter", "-p", help="Any parameter, as name=value; the value is JSON or text.", metavar="NAME=VALUE"
     ),
 ]
-Target = Annotated[
-    str | None, typer.Option(help="A class: its index, its label, or '{\"rank\": -1}' for the model's last answer.")
+FailOn = Annotated[
+    Literal["success", "failure"] | None,
+    typer.Option(help="Exit with 1 if any attack comes to this: a gate for pipelines."),
 ]
 Seed = Annotated[int, typer.Option(help="Every random choice follows it.")]
 Deadline = Annotated[float | None, typer.Option(help="Seconds; what is reached by then is the answer.")]
@@ -134,119 +134,65 @@ def models(
         if as_json:
             typer.echo(json.dumps({"models": described}))
             return
-        table = _table("model", "version", "input", "classes", "operations")
+        found = table("model", "version", "input", "classes", "operations")
         for model in described:
             size = " × ".join(map(str, model["input"]["shape"]))
             operations = ", ".join(operation["name"] for operation in model.get("operations", ()))
-            table.add_row(model["name"], model.get("version", ""), size, str(len(model["labels"])), operations)
-        _print(table)
+            found.add_row(model["name"], model.get("version", ""), size, str(len(model["labels"])), operations)
+        _print(found)
 
 
-@app.command()
-def classify(
-    context: typer.Context,
-    images: Images,
-    model: ModelName = "efficientnet-lite0",
-    top_k: Annotated[int | None, typer.Option(help="How many of the best classes to name.")] = None,
-    layer: Annotated[list[str] | None, typer.Option(help="A layer whose activations go into the reply.")] = None,
-    parameter: Parameters = None,
-    seed: Seed = 0,
-    deadline: Deadline = None,
-    max_rows: MaxRows = None,
-    url: Url = "http://127.0.0.1:8000",
-    key_file: KeyFile = None,
-    local: Local = False,
-    as_json: AsJson = False,
-    output: Output = None,
-) -> None:
-    """Name what is in images."""
-    with _taught(context), _client(url, key_file, local) as client:
-        _check_output(output, "classify", len(images))
-        parameters = _parameters(parameter, top_k=top_k, layers=layer or None)
-        answers = _ask(client, model, "classify", images, None, parameters, seed, deadline, max_rows)
-        if not _kept_or_printed(answers, images, as_json, output):
-            _print(_classified(images, answers))
+def command(operation: Operation) -> Callable[..., None]:
+    """The command of `operation`: the options that all take, and one for each of its parameters."""
+
+    def ask(
+        context: typer.Context,
+        images: Images,
+        *,
+        model: ModelName = "efficientnet-lite0",
+        method: Method = None,
+        fail_on: FailOn = None,
+        parameter: Parameters = None,
+        seed: Seed = 0,
+        deadline: Deadline = None,
+        max_rows: MaxRows = None,
+        url: Url = "http://127.0.0.1:8000",
+        key_file: KeyFile = None,
+        local: Local = False,
+        as_json: AsJson = False,
+        output: Output = None,
+        **given: Any,
+    ) -> None:
+        with _taught(context):
+            parameters = _parameters(given, parameter)
+            operation.read(operation.method(method), parameters)
+            _check_output(output, operation, len(images))
+            parameters |= {"seed": seed, "deadline_s": deadline, "max_rows": max_rows}
+            with _client(url, key_file, local) as client:
+                answers = _ask(client.model(model), operation.name, images, method, parameters)
+            _keep(answers, images, operation, output)
+            if as_json:
+                typer.echo(json.dumps(reply.to_json(answers[0].reply)))
+            else:
+                _print(answered(operation.name, images, answers))
+                if operation.picture and output is None:
+                    _say(f"-o {operation.picture}.png keeps the picture, -o FOLDER all of them, -o all.npz all arrays.")
+            if fail_on and any(answer.success == (fail_on == "success") for answer in answers):
+                raise typer.Exit(FOUND)
+
+    own = dict(inspect.signature(ask, eval_str=True).parameters)
+    del own["given"]
+    if not operation.methods:
+        del own["method"]
+    if operation.name != "attack":
+        del own["fail_on"]
+    first = [own.pop(name) for name in ("context", "images", "model", "method") if name in own]
+    ask.__signature__ = inspect.Signature([*first, *options(operation), *own.values()])  # type: ignore[attr-defined]
+    return ask
 
 
-@app.command()
-def saliency(
-    context: typer.Context,
-    images: Images,
-    model: ModelName = "efficientnet-lite0",
-    method: Method = None,
-    target: Target = None,
-    score: Annotated[str | None, typer.Option(help="What is explained: logit, probability or log_probability.")] = None,
-    parameter: Parameters = None,
-    seed: Seed = 0,
-    deadline: Deadline = None,
-    max_rows: MaxRows = None,
-    url: Url = "http://127.0.0.1:8000",
-    key_file: KeyFile = None,
-    local: Local = False,
-    as_json: AsJson = False,
-    output: Output = None,
-) -> None:
-    """Show which pixels a class score depends on."""
-    with _taught(context), _client(url, key_file, local) as client:
-        _check_output(output, "saliency", len(images))
-        parameters = _parameters(parameter, target=_value(target), score=score)
-        answers = _ask(client, model, "saliency", images, method, parameters, seed, deadline, max_rows)
-        if not _kept_or_printed(answers, images, as_json, output):
-            _print(_explained(images, answers))
-            if output is None:
-                _say("-o map.png keeps the picture, -o maps.npz the raw maps.")
-
-
-@app.command()
-def attack(
-    context: typer.Context,
-    images: Images,
-    model: ModelName = "efficientnet-lite0",
-    method: Method = None,
-    target: Target = None,
-    label: Annotated[
-        str | None, typer.Option(help="The true class, as in --target; without it, the model's own answer.")
-    ] = None,
-    norm: Annotated[str | None, typer.Option(help="linf or l2.")] = None,
-    epsilon: Annotated[str | None, typer.Option(help="Radius of the ball in units of [0, 1], such as 8/255.")] = None,
-    step_size: Annotated[str | None, typer.Option(help="Length of one step, in the same units.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Number of gradient steps.")] = None,
-    random_start: Annotated[
-        bool | None, typer.Option("--random-start", help="Start at a random point of the ball.")
-    ] = None,
-    fail_on: Annotated[
-        Outcome | None, typer.Option(help="Exit with 1 if any attack comes to this: a gate for pipelines.")
-    ] = None,
-    parameter: Parameters = None,
-    seed: Seed = 0,
-    deadline: Deadline = None,
-    max_rows: MaxRows = None,
-    url: Url = "http://127.0.0.1:8000",
-    key_file: KeyFile = None,
-    local: Local = False,
-    as_json: AsJson = False,
-    output: Output = None,
-) -> None:
-    """Change images a little so that the model is wrong."""
-    with _taught(context), _client(url, key_file, local) as client:
-        _check_output(output, "attack", len(images))
-        parameters = _parameters(
-            parameter,
-            target=_value(target),
-            label=_value(label),
-            norm=norm,
-            epsilon=epsilon,
-            step_size=step_size,
-            steps=steps,
-            random_start=random_start,
-        )
-        answers = _ask(client, model, "attack", images, method, parameters, seed, deadline, max_rows)
-        if not _kept_or_printed(answers, images, as_json, output):
-            _print(_attacked(images, answers))
-            if output is None:
-                _say("-o adversarial.png keeps the picture, -o FOLDER that and what was changed.")
-        if fail_on and any(answer.success == (fail_on == "success") for answer in answers):
-            raise typer.Exit(FOUND)
+for _operation in OPERATIONS.values():
+    app.command(_operation.name, help=_operation.summary)(command(_operation))
 
 
 def main() -> None:
@@ -283,26 +229,21 @@ def _client(url: str, key_file: Path | None, local: bool) -> Iterator[Client]:
 
 
 def _ask(
-    client: Client,
-    model: str,
-    operation: str,
-    images: Sequence[str],
-    method: str | None,
-    parameters: dict[str, Any],
-    seed: int,
-    deadline: float | None,
-    max_rows: int | None,
+    model: Model, operation: str, images: Sequence[str], method: str | None, options: Mapping[str, Any]
 ) -> list[Any]:
     """The answers, one an image; with a bar for each image meanwhile, where somebody sees it."""
     files = [sys.stdin.buffer.read() if name == "-" else Path(name) for name in images]
-    options = {**parameters, "seed": seed, "deadline_s": deadline, "max_rows": max_rows}
     if not sys.stderr.isatty():
-        return list(client.model(model).ask(operation, files, method, **options))
+        return list(model.ask(operation, files, method, **options))
+
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     answers: list[Answer] = []
     with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
         tasks = {i: bars.add_task(escape(f"{operation} {name}"), total=None) for i, name in enumerate(images)}
-        for news in client.model(model).stream(operation, files, method, **options):
+        for news in model.stream(operation, files, method, **options):
             if isinstance(news, Progress):
                 bars.update(tasks[news.image], total=news.of, completed=news.step)
             else:
@@ -310,69 +251,23 @@ def _ask(
     return answers
 
 
-def _parameters(pairs: Sequence[str] | None, **options: Any) -> dict[str, Any]:
+def _parameters(given: Mapping[str, Any], pairs: Sequence[str] | None) -> dict[str, Any]:
     """What the options and `-p` said. Raises BadParameter where a pair has no `=`."""
-    parameters = {name: value for name, value in options.items() if value is not None}
+    parameters = {name: value for name, value in given.items() if value not in (None, [])}
     for pair in pairs or ():
-        name, equals, value = pair.partition("=")
+        name, equals, text = pair.partition("=")
         if not equals or not name:
             raise BadParameter(f"-p {pair!r} names no parameter; it looks like -p steps=20.")
-        parameters[name.replace("-", "_")] = _value(value)
+        parameters[name.replace("-", "_")] = value(text)
     return parameters
-
-
-def _value(text: str | None) -> Any:
-    """A number, a list or an object where `text` is JSON, else the text itself: a label, or 8/255."""
-    try:
-        return None if text is None else json.loads(text)
-    except json.JSONDecodeError:
-        return text
 
 
 # ── showing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _classified(images: Sequence[str], answers: Sequence[Classification]) -> Table:
-    table = _table("image", "class", "probability", "index")
-    for name, answer in zip(images, answers, strict=True):
-        for place, found in enumerate(answer.predictions):
-            shown = "" if found.probability is None else f"{found.probability:.1%}"
-            table.add_row(name if place == 0 else "", found.label, shown, str(found.index))
-    return table
-
-
-def _explained(images: Sequence[str], answers: Sequence[Saliency]) -> Table:
-    table = _table("image", "explained", "prediction", "map", "largest at")
-    for name, answer in zip(images, answers, strict=True):
-        values = answer.map
-        row, column = divmod(int(abs(values).argmax()), values.shape[1])
-        span = f"{values.min():.3g} to {values.max():.3g}"
-        table.add_row(name, str(answer.target), str(answer.prediction), span, f"row {row}, column {column}")
-    return table
-
-
-def _attacked(images: Sequence[str], answers: Sequence[Attack]) -> Table:
-    table = _table("image", "outcome", "before", "after", "linf", "l2", "queries")
-    for name, answer in zip(images, answers, strict=True):
-        outcome = "already wrong" if answer.already_misclassified else "success" if answer.success else "no success"
-        note = " (partial)" if answer.partial else ""
-        linf, l2 = f"{answer.distance['linf'] * 255:.3g}/255", f"{answer.distance['l2']:.3g}"
-        before, after = str(answer.before), str(answer.after)
-        table.add_row(name, outcome + note, before, after, linf, l2, str(answer.queries))
-    return table
-
-
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in columns:
-        number = name in ("probability", "index", "classes", "linf", "l2", "queries")
-        table.add_column(name, justify="right" if number else "left", overflow="fold")
-    return table
-
-
-def _print(table: Table) -> None:
+def _print(found: Table) -> None:
     # Where nobody looks, lines stay whole: they are for grep.
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(table)
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(found)
 
 
 def _say(words: str) -> None:
@@ -384,39 +279,39 @@ def _say(words: str) -> None:
 # ── keeping ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _check_output(output: Path | None, operation: str, images: int) -> None:
+def _check_output(output: Path | None, operation: Operation, images: int) -> None:
     """Refuse what could not be written, before any work is spent on it."""
     if output is None or output.suffix == ".npz":
         return
-    if operation == "classify":
-        raise BadParameter(f"classify draws no picture for {output}; give -o FILE.npz to keep the numbers.")
+    if operation.picture is None:
+        raise BadParameter(f"{operation.name} draws no picture for {output}; give -o FILE.npz to keep the numbers.")
     if output.suffix and output.suffix != ".png" and not output.is_dir():
         raise BadParameter(
             f"{output} is neither .png nor .npz; pictures are PNG, so that no pixel is changed by saving."
         )
-    if output.suffix == ".png" and operation == "attack" and images > 1:
+    if output.suffix == ".png" and operation.name == "attack" and images > 1:
         raise BadParameter(f"{images} adversarial pictures do not go into {output}; give a folder.")
 
 
-def _kept_or_printed(answers: Sequence[Answer], images: Sequence[str], as_json: bool, output: Path | None) -> bool:
-    """Write the files that were asked for, and the JSON; whether there is nothing left to show."""
-    if output is not None:
-        for path, content in _files(answers, images, output):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-            _say(f"wrote {path}")
-    if as_json:
-        typer.echo(json.dumps(reply.to_json(answers[0].reply)))
-    return as_json
+def _keep(answers: Sequence[Answer], images: Sequence[str], operation: Operation, output: Path | None) -> None:
+    """Write the files that were asked for."""
+    if output is None:
+        return
+    for path, content in _files(answers, images, operation, output):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        _say(f"wrote {path}")
 
 
-def _files(answers: Sequence[Answer], images: Sequence[str], output: Path) -> Iterator[tuple[Path, bytes]]:
+def _files(
+    answers: Sequence[Answer], images: Sequence[str], operation: Operation, output: Path
+) -> Iterator[tuple[Path, bytes]]:
     """What goes where under `output`."""
     whole = answers[0].reply
     if output.suffix == ".npz":
         yield output, reply.to_npz(whole["results"], {k: v for k, v in whole.items() if k != "results"})
         return
-    drawn = [dict(_pictures(answer)) for answer in answers]
+    drawn = [dict(_pictures(answer, operation)) for answer in answers]
     if output.suffix == ".png":
         main = [next(iter(each.values())) for each in drawn]
         sheet = [
@@ -433,13 +328,13 @@ def _files(answers: Sequence[Answer], images: Sequence[str], output: Path) -> It
             yield output / f"{unique}-{what}.png", raw
 
 
-def _pictures(answer: Answer) -> Iterator[tuple[str, bytes]]:
+def _pictures(answer: Answer, operation: Operation) -> Iterator[tuple[str, bytes]]:
     """The pictures of one answer as PNG, the main one first."""
-    for name in ("overlay", "adversarial"):
-        if name in answer.entry:
-            yield name, answer.entry[name]
-    if "perturbation" in answer.entry:
-        yield "perturbation", answer.entry["perturbation"]["picture"]
+    for name in sorted(operation.include, key=lambda name: name != operation.picture):
+        part = answer.entry.get(name)
+        raw = part.get("picture") if isinstance(part, dict) else part
+        if isinstance(raw, bytes):
+            yield name, raw
 
 
 # ── failing ─────────────────────────────────────────────────────────────────────────────────────────────────────────

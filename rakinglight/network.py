@@ -34,6 +34,11 @@ PASS_S = 0.15
 Known = Callable[[str, Callable[[], Any]], Any]
 
 
+def measured_now(_question: str, measure: Callable[[], Any]) -> Any:
+    """Nothing is known."""
+    return measure()
+
+
 class Backend(Protocol):
     """Answers for one network. Rows [n, C, H, W] in [0, 1]; a row's answer depends on that row alone.
 
@@ -142,7 +147,7 @@ class Network:
         card: Card,
         backends: Sequence[Backend],
         gradient: Backend | None = None,
-        known: Known = lambda question, measure: measure(),
+        known: Known = measured_now,
     ) -> Network:
         """A network whose row counts were measured; `Forward` goes to the quickest of `backends`.
 
@@ -158,7 +163,7 @@ class Network:
             return tuple(backend.gradient(rows, J))
 
         def ladder(answer: Callable[[Backend, Tensor], tuple[Tensor, ...]], backend: Backend) -> Ladder:
-            question = f"row counts of {answer.__name__} by {backend.name}"
+            question = f"row counts of {answer.__name__} by {backend.name}, lonely layers accompanied"
             return Ladder(tuple(known(question, lambda: Ladder.probe(partial(answer, backend), image).counts)))
 
         names = [backend.name for backend in backends]

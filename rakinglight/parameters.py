@@ -27,6 +27,14 @@ def _fraction(value: Any) -> Any:
         raise ValueError(f"{value!r} is neither a number nor a fraction such as '8/255'") from None
 
 
+def as_fraction(value: float) -> str:
+    """`value` as it is written: 8/255 where it is a whole number of grey levels, else in decimals."""
+    levels = round(value * 255)
+    if value != int(value) and abs(value * 255 - levels) < 1e-9:
+        return f"{levels}/255"
+    return f"{value:g}"
+
+
 class Rank(BaseModel):
     """A class by the model's own order for the image at hand: 1 is its first answer, -1 its last."""
 
@@ -39,7 +47,7 @@ class PerImage:
 
 
 #: The forms in which a class is named.
-A_CLASS = "its index, its label, or {'rank': 1} for the model's first answer, {'rank': -1} for its last"
+A_CLASS = 'its index, its label, or {"rank": 1} for the model\'s first answer, {"rank": -1} for its last'
 ClassReference = Annotated[int, Field(strict=True)] | str | Rank
 Target = Annotated[ClassReference | None, Field(description=f"The class that is explained: {A_CLASS}."), PerImage]
 AttackTarget = Annotated[

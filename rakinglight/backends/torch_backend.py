@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from rakinglight.backends.accompanied import accompany, lonely_layers
+from rakinglight.network import Known
 from rakinglight.queries import Rule, Scores, Slope
 
 
@@ -52,6 +55,12 @@ class TorchBackend:
             torch.backends.cudnn.allow_tf32 = False
             torch.backends.cudnn.benchmark = False
             torch.backends.cudnn.deterministic = True
+
+    def accompany(self, input_shape: tuple[int, int, int], known: Known) -> None:
+        """Give one row alone the bits that it has in company, where that is cheap (`backends.accompanied`)."""
+        rows = torch.rand(2, *input_shape, generator=torch.Generator().manual_seed(0))
+        find = partial(lonely_layers, self.module, self._place(rows))
+        accompany(self.module, known(f"lonely layers of {self.name}", find))
 
     def __repr__(self) -> str:
         return f"<TorchBackend {type(self.module.network).__name__}, {self.name}>"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from typer.testing import CliRunner, Result
 
 from model_store import digits
 from rakinglight import __version__, cli, pictures
+from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.errors import Unauthenticated
 
 
@@ -58,6 +59,42 @@ def test_every_command_explains_itself(command: str) -> None:
     shown = run(command, "--help", local=False)
     assert shown.exit_code == 0
     assert "--local" in shown.output
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+def test_every_parameter_of_every_method_is_an_option(operation: Operation) -> None:
+    program: Any = typer.main.get_command(cli.app)
+    options = {option.name: option for option in program.commands[operation.name].params}
+    assert ("method" in options) == bool(operation.methods)
+    for method in operation.methods or (None,):
+        for name in operation.parameters(method).model_fields:
+            assert f"--{name.replace('_', '-')}" in options[name].opts
+            assert options[name].help
+            assert options[name].default is None  # what is not given, the service fills in
+
+
+def test_an_option_says_what_its_parameter_is() -> None:
+    shown = CliRunner().invoke(cli.app, ["attack", "--help"], env={"COLUMNS": "200"}).output
+    (steps,) = [line for line in shown.splitlines() if "--steps" in line]
+    assert "Number of gradient steps. At least 1, at most 1000. Only pgd. [default: (10)]" in steps
+    assert "<linf|l2>" in shown
+    assert "[default: (8/255)]" in shown
+
+
+def test_options_are_the_parameters_that_they_name(folder: Path) -> None:
+    how = ("--random-start", "--steps", 2, "--norm", "l2", "--label", '{"rank": 1}', "--epsilon", "8/255")
+    attacked = json.loads(run("attack", folder / "one.png", "--method", "pgd", *how, "--json").stdout)["parameters"]
+    expected = {"random_start": True, "steps": 2, "norm": "l2", "label": {"rank": 1}, "epsilon": 8 / 255}
+    assert attacked | expected == attacked
+    classified = json.loads(run("classify", folder / "one.png", "--layer", "c1", "--layers", "s2", "--json").stdout)
+    assert classified["parameters"]["layers"] == ["c1", "s2"]
+
+
+def test_what_the_chosen_method_does_not_have_is_refused_before_anything_is_sent(folder: Path) -> None:
+    nobody = f"http://127.0.0.1:{closed_port()}"
+    shown = run("attack", folder / "one.png", "--method", "fgsm", "--steps", 3, "--url", nobody, local=False)
+    assert shown.exit_code == 2
+    assert "'steps' is no parameter of attack by fgsm" in shown.stderr
 
 
 def test_classify_names_what_is_there(folder: Path) -> None:

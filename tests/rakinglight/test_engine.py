@@ -809,4 +809,5 @@ def test_a_thousand_runs_leave_nothing_behind(engine: Engine) -> None:
         del run, runs
     gc.collect()
     assert [ref() for ref in remembered if ref() is not None] == []
-    assert (engine.running, len(engine.waiting), threading.active_count()) == ([], 0, threads)
+    assert (engine.running, len(engine.waiting)) == ([], 0)
+    assert threading.active_count() <= threads  # those of tests before may have ended meanwhile

@@ -1,0 +1,112 @@
+"""The options of an operation's command, read from the catalogue: one for each parameter of it and of its methods.
+
+Typer is told of choices, flags, whole numbers and what may be given again. The rest stays text, for the catalogue to
+read as it reads text from anywhere, and limits are the catalogue's to check. Needs no torch.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import typer
+
+from rakinglight.catalogue import Operation
+from rakinglight.parameters import as_fraction
+
+#: The limits that a parameter may have, by their names in `annotated_types`.
+LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "max_length": "at most"}
+
+
+def options(operation: Operation) -> list[inspect.Parameter]:
+    """The options, as arguments of a function. One that is not given is None: whoever answers fills in the default."""
+    by_name: dict[str, dict[str, tuple[Any, Any]]] = {}
+    for method in operation.methods or (None,):
+        for name, field in operation.fields(method).items():
+            by_name.setdefault(name, {})[method.name if method else ""] = field
+    return [_option(name, fields, len(operation.methods)) for name, fields in by_name.items()]
+
+
+def value(text: str) -> Any:
+    """A number, a list or an object where `text` is JSON, else the text itself: a label, or 8/255."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int) -> inspect.Parameter:
+    """The option of parameter `name`; `fields` are its type and default by each of the `methods` that have it."""
+    notes = {method: list(_notes(hint)) for method, (hint, _) in fields.items()}
+    meaning = next(note.description for note in next(iter(notes.values())) if getattr(note, "description", None))
+    limits = _by_method({method: _limits(found) for method, found in notes.items()})
+    only = f"only {', '.join(fields)}" if len(fields) < methods else ""
+    default = _by_method({method: _shown(default) for method, (_, default) in fields.items()})
+
+    kinds = list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint)))
+    read, how = _read(kinds)
+    flag = name.replace("_", "-")
+    spellings = (
+        [f"--{flag}", f"--{flag.removesuffix('s')}"] if get_origin(read) is list else []
+    )  # each time it says one
+    help_ = " ".join([meaning, *(f"{said[0].upper()}{said[1:]}." for said in (limits, only) if said)])
+    option = typer.Option(*spellings, help=help_, show_default=default or False, **how)
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[read | None, option]
+    )
+
+
+def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
+    """The type that typer reads where any of `kinds` is meant, and what else it has to know for that."""
+    match kinds:
+        case [one] if get_origin(one) in (list, tuple):
+            read, how = _read(_kinds(get_args(one)[0]))
+            return list[read], how  # type: ignore[valid-type]
+        case [one] if one in (bool, int):
+            return one, {}
+        case [one] if one in (float, str):  # 8/255 is a number too
+            return str, {}
+        case _ if all(get_origin(kind) is Literal for kind in kinds):
+            return Literal[tuple(dict.fromkeys(choice for kind in kinds for choice in get_args(kind)))], {}
+        case _:
+            return str, {"parser": value, "metavar": "<value>"}
+
+
+def _kinds(hint: Any) -> list[Any]:
+    """The types that a value may be of, None aside."""
+    if get_origin(hint) is Annotated:
+        return _kinds(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for part in get_args(hint) for kind in _kinds(part)]
+    return [] if hint is NoneType else [hint]
+
+
+def _notes(hint: Any) -> Iterator[Any]:
+    """All that `hint` and the types in it are annotated with; a pydantic Field holds the limits that it was given."""
+    for note in getattr(hint, "__metadata__", ()):
+        yield from (note, *getattr(note, "metadata", ()))
+    for part in get_args(hint):
+        yield from _notes(part)
+
+
+def _limits(notes: Sequence[Any]) -> str:
+    return ", ".join(
+        f"{word} {getattr(note, limit)}" for note in notes for limit, word in LIMITS.items() if hasattr(note, limit)
+    )
+
+
+def _shown(default: Any) -> str:
+    if default is None or default is False or default == ():
+        return ""
+    return as_fraction(default) if isinstance(default, float) else str(default)
+
+
+def _by_method(texts: Mapping[str, str]) -> str:
+    """What `texts` say: the one text where they agree, else each with its methods."""
+    different = list(dict.fromkeys(texts.values()))
+    if len(different) == 1:
+        return different[0]
+    return "; ".join(f"{text} by {', '.join(m for m in texts if texts[m] == text)}" for text in different if text)

@@ -1,0 +1,86 @@
+"""Answers as tables for people. An operation that has none of its own gets one of its plain words and numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.table import Table
+
+from rakinglight.results import Answer, Attack, Classification, Prediction, Saliency
+
+NUMBERS = frozenset({"probability", "index", "classes", "linf", "l2", "queries"})
+
+
+def table(*columns: str) -> Table:
+    """An empty table."""
+    made = Table(box=None, pad_edge=False, header_style="bold")
+    for name in columns:
+        made.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
+    return made
+
+
+def answered(operation: str, images: Sequence[str], answers: Sequence[Any]) -> Table:
+    """What `operation` found in `images`."""
+    return TABLES.get(operation, _plain)(images, answers)
+
+
+def _classified(images: Sequence[str], answers: Sequence[Classification]) -> Table:
+    made = table("image", "class", "probability", "index")
+    for name, answer in zip(images, answers, strict=True):
+        for place, found in enumerate(answer.predictions):
+            shown = "" if found.probability is None else f"{found.probability:.1%}"
+            made.add_row(name if place == 0 else "", found.label, shown, str(found.index))
+    return made
+
+
+def _explained(images: Sequence[str], answers: Sequence[Saliency]) -> Table:
+    made = table("image", "explained", "prediction", "map", "largest at")
+    for name, answer in zip(images, answers, strict=True):
+        values = answer.map
+        row, column = divmod(int(abs(values).argmax()), values.shape[1])
+        span = f"{values.min():.3g} to {values.max():.3g}"
+        made.add_row(name, str(answer.target), str(answer.prediction), span, f"row {row}, column {column}")
+    return made
+
+
+def _attacked(images: Sequence[str], answers: Sequence[Attack]) -> Table:
+    made = table("image", "outcome", "before", "after", "linf", "l2", "queries")
+    for name, answer in zip(images, answers, strict=True):
+        outcome = "already wrong" if answer.already_misclassified else "success" if answer.success else "no success"
+        note = " (partial)" if answer.partial else ""
+        linf, l2 = f"{answer.distance['linf'] * 255:.3g}/255", f"{answer.distance['l2']:.3g}"
+        before, after = str(answer.before), str(answer.after)
+        made.add_row(name, outcome + note, before, after, linf, l2, str(answer.queries))
+    return made
+
+
+def _plain(images: Sequence[str], answers: Sequence[Answer]) -> Table:
+    """Whatever fits into a cell, in the order of the reply; `--json` has the rest."""
+    rows = [{name: cell for name, value in a.entry.items() if (cell := _cell(value)) is not None} for a in answers]
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    made = table("image", *(name.replace("_", " ") for name in columns))
+    for image, row in zip(images, rows, strict=True):
+        made.add_row(image, *(row.get(name, "") for name in columns))
+    return made
+
+
+def _cell(value: Any) -> str | None:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case float():
+            return f"{value:.4g}"
+        case int() | str():
+            return str(value)
+        case {"index": _, "label": _}:
+            return str(Prediction.read(value))
+        case _:
+            return None
+
+
+TABLES: Mapping[str, Callable[[Sequence[str], Sequence[Any]], Table]] = {
+    "classify": _classified,
+    "saliency": _explained,
+    "attack": _attacked,
+}
