@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,24 +44,25 @@ def running(engine: str, model: str, home: Path) -> Iterator[Service]:
         program = str(Path(sys.executable).with_name("rakinglight"))
         command = [program, "serve", "--engine", engine, "--model", model, "--home", own_home]
         command += ["--port", "0", "--grpc-port", "0"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        log = (
+            Path(own_home) / "serve.log"
+        )  # a file: a pipe that nobody reads is full some day, and then the server waits
+        with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as server:
             try:
-                url = _ready(server)
+                url = _ready(server, log)
                 with connect(url) as client:
                     yield Service(engine, url, client)
             finally:
                 server.terminate()
-                server.communicate()
+                server.wait()
 
 
-def _ready(server: subprocess.Popen[str]) -> str:
+def _ready(server: subprocess.Popen[bytes], log: Path) -> str:
     """The URL of REST, once the server says that it is ready."""
-    url = ""
-    assert server.stdout is not None
-    for line in server.stdout:
-        if line.startswith("REST"):
-            url = line.split()[1].removesuffix("/docs")
-        if line.startswith("Ready"):
-            return url
-    _, errors = server.communicate()
-    raise RuntimeError(f"rakinglight serve ended with {server.returncode} before it was ready:\n{errors[-2000:]}")
+    while server.poll() is None:
+        said = log.read_text()
+        if "\nReady" in said:
+            (rest,) = (line for line in said.splitlines() if line.startswith("REST"))
+            return rest.split()[1].removesuffix("/docs")
+        time.sleep(0.1)
+    raise RuntimeError(f"rakinglight serve ended with {server.returncode}:\n{log.read_text()[-2000:]}")

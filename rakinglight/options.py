@@ -39,24 +39,22 @@ def value(text: str) -> Any:
 
 
 def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int) -> inspect.Parameter:
-    """The option of parameter `name`; `fields` are its type and default by each of the `methods` that have it."""
+    """The option of parameter `name`; `fields` are its type and default by those of the `methods` that have it."""
+    read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint))))
+    spellings: list[str] = []  # typer's own
+    if get_origin(read) is list:  # one at a time: --layers conv1 --layer conv2
+        plural = f"--{name.replace('_', '-')}"
+        spellings = [plural, plural.removesuffix("s")]
+
     notes = {method: list(_notes(hint)) for method, (hint, _) in fields.items()}
-    meaning = next(note.description for note in next(iter(notes.values())) if getattr(note, "description", None))
+    meanings = [note.description for found in notes.values() for note in found if getattr(note, "description", None)]
     limits = _by_method({method: _limits(found) for method, found in notes.items()})
     only = f"only {', '.join(fields)}" if len(fields) < methods else ""
+    help_ = " ".join([*meanings[:1], *(f"{said[0].upper()}{said[1:]}." for said in (limits, only) if said)])
     default = _by_method({method: _shown(default) for method, (_, default) in fields.items()})
 
-    kinds = list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint)))
-    read, how = _read(kinds)
-    flag = name.replace("_", "-")
-    spellings = (
-        [f"--{flag}", f"--{flag.removesuffix('s')}"] if get_origin(read) is list else []
-    )  # each time it says one
-    help_ = " ".join([meaning, *(f"{said[0].upper()}{said[1:]}." for said in (limits, only) if said)])
-    option = typer.Option(*spellings, help=help_, show_default=default or False, **how)
-    return inspect.Parameter(
-        name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[read | None, option]
-    )
+    annotation: Any = Annotated[read | None, typer.Option(*spellings, help=help_, show_default=default or False, **how)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation)
 
 
 def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:

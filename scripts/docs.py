@@ -20,6 +20,7 @@ from typing import Any
 
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.method import Method
+from rakinglight.parameters import as_fraction
 
 DOCS = Path(__file__).parent.parent / "docs"
 PART = re.compile(r"(<!-- (?P<name>[a-z-]+): made by scripts/docs -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
@@ -110,9 +111,7 @@ def _default(field: dict[str, Any]) -> str:
     if "default" not in field:
         return "none: it must be given"
     value = field["default"]
-    if isinstance(value, float) and value != int(value) and abs(value * 255 - round(value * 255)) < 1e-9:
-        return f"`{round(value * 255)}/255`"
-    return f"`{json.dumps(value)}`"
+    return f"`{as_fraction(value) if isinstance(value, float) else json.dumps(value)}`"
 
 
 def errors() -> str:
@@ -190,8 +189,10 @@ def _command(name: str, command: Any) -> Iterator[str]:
     rows = []
     for option in options:
         names = ", ".join(f"`{spelling}`" for spelling in [*option.opts, *option.secondary_opts])
-        default = "" if option.default in (None, False, (), []) or callable(option.default) else f"`{option.default}`"
-        rows.append([names, default, option.help or ""])
+        # What a command leaves to the service to fill in has no default of its own, but says what it will be.
+        default = option.show_default if isinstance(option.show_default, str) else option.default
+        shown = "" if default in (None, False, (), []) or callable(default) else f"`{default}`"
+        rows.append([names, shown, option.help or ""])
     if rows:
         yield table(["option", "default", "meaning"], rows)
 

@@ -99,6 +99,7 @@ class Metrics:
         yield _gauge("held_bytes", "Bytes of bodies and decoded images of requests under way.", {(): core.bytes_held})
         yield from _of_state(state)
         yield from _of_snapshot(self._snapshot)
+        yield from _of_torchserve(self._snapshot.get("host", {}))
         yield _gauge(
             "engine_snapshot_timestamp_seconds",
             "When the engine's worker last told its numbers, in Unix time; 0 is never.",
@@ -137,6 +138,29 @@ def _of_snapshot(snapshot: Mapping[str, Any]) -> Iterator[Metric]:
     yield _counter("engine_failed_passes", "Passes that failed.", {(): snapshot.get("failed_passes", 0)})
     yield _histogram("engine_rows_per_pass", "Rows that shared a pass.", snapshot.get("rows_a_pass", {}))
     yield _histogram("engine_runs_per_pass", "Runs that shared a pass.", snapshot.get("runs_a_pass", {}))
+
+
+def _of_torchserve(told: Mapping[str, float]) -> Iterator[Metric]:
+    """What is useful of TorchServe's own; no samples where it is not the engine's host, or does not tell."""
+
+    def value(name: str) -> dict[tuple[str, ...], float]:
+        return {(): told[name]} if name in told else {}
+
+    yield _counter(
+        "torchserve_requests",
+        "Requests that TorchServe has taken since it was last started, the gateway's probes among them.",
+        value("requests"),
+    )
+    yield _counter(
+        "torchserve_inference_seconds",
+        "Seconds that requests spent in TorchServe since it was last started, from their arrival to their last byte.",
+        value("inference_s"),
+    )
+    yield _gauge(
+        "torchserve_worker_load_seconds",
+        "Seconds that its worker took to start and to load every network.",
+        value("load_s"),
+    )
 
 
 def _known(value: str | None, names: Container[str]) -> str:

@@ -11,12 +11,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from pydantic import ValidationError
 
 from rakinglight.errors import RakinglightError
+
+if TYPE_CHECKING:
+    from service.engines import Engine
 
 EngineName = Literal["torchserve", "local"]
 
@@ -46,18 +49,24 @@ def serve(
     try:
         settings = Settings(**given)
         logs.configure(settings.log_level, settings.log_format)
-        archives = _archives(settings.models, settings.home)
+        archives = _archives(settings)
         _run(lambda: _serve(settings, archives))
     except (ValidationError, ValueError, RakinglightError) as e:
         typer.echo(f"rakinglight serve: {_told(e)}", err=True)
         raise typer.Exit(1) from None
 
 
-def _archives(models: tuple[str, ...], home: Path) -> list[Path]:
-    """The archives of `models`; one that is missing is built, by a process of its own."""
+def _archives(settings: Any) -> list[Path]:
+    """The archives of the models; one that is missing is built, by a process of its own.
+
+    Whoever runs TorchServe elsewhere has built them, and here nothing may be written.
+    """
+    home = settings.home.resolve()
+    if settings.engine_sockets:
+        return [home / "archives" / f"{name}.mar" for name in settings.models]
     from model_store.build import ensure
 
-    return ensure(models, home.resolve(), typer.echo)
+    return ensure(settings.models, home, typer.echo)
 
 
 async def _serve(settings: Any, archives: list[Path]) -> None:
@@ -92,7 +101,8 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
 
         with _signals() as (asked_to_stop, asked_again):
             names = ", ".join(engine.models)
-            typer.echo(f"Starting {settings.engine}, which loads {names} ...")
+            begins = "Waiting for" if settings.engine_sockets else "Starting"
+            typer.echo(f"{begins} {settings.engine}, which loads {names} ...")
             typer.echo(f"REST  {web.url}/docs\ngRPC  {settings.host}:{door.port}")
             await _first(_until_ready(core), asked_to_stop.wait())
             if core.ready:
@@ -109,13 +119,15 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
     typer.echo("Stopped.")
 
 
-def _engine(settings: Any, archives: list[Path]) -> Any:
+def _engine(settings: Any, archives: list[Path]) -> Engine:
     from service.engines.boarding import Limits
     from service.engines.local import LocalEngine
     from service.engines.torchserve import TorchServeEngine
 
-    kind = TorchServeEngine if settings.engine == "torchserve" else LocalEngine
-    return kind(archives, home=settings.home, limits=Limits(aboard=settings.live_runs, waiting=settings.waiting_runs))
+    limits = Limits(aboard=settings.live_runs, waiting=settings.waiting_runs)
+    if settings.engine == "local":
+        return LocalEngine(archives, home=settings.home, limits=limits)
+    return TorchServeEngine(archives, home=settings.home, sockets=settings.engine_sockets, limits=limits)
 
 
 class _Web:

@@ -37,6 +37,9 @@ class Settings(BaseSettings):
     engine: Literal["torchserve", "local"] = Field(
         "torchserve", description="Who runs the networks: TorchServe's workers, or one child process without Java."
     )
+    engine_sockets: Path | None = Field(
+        None, description="Folder of the sockets of a TorchServe that somebody else runs; without it, one is started."
+    )
 
     key: SecretStr | None = Field(None, description="The one key, with all scopes. Prefer `key_file`.")
     key_file: Path | None = Field(None, description="File that holds the key, so that it is in no environment.")
@@ -105,6 +108,8 @@ class Settings(BaseSettings):
                 f"host is {self.host!r}, which others can reach, and there is no key. Set RAKINGLIGHT_KEY_FILE to a "
                 "file with a long random key (openssl rand -hex 32), or leave the host at 127.0.0.1."
             )
+        if self.engine_sockets is not None and self.engine == "local":
+            raise ValueError("engine_sockets names a TorchServe and engine is 'local'; keep one of the two.")
         if self.deadline_s > self.deadline_limit_s:
             raise ValueError(f"deadline_s is {self.deadline_s:g}, over its own limit of {self.deadline_limit_s:g}.")
         return self

@@ -36,7 +36,8 @@ class EngineState:
 class Engine(Protocol):
     """A pool of workers that may crash, behind promises that hold."""
 
-    models: Mapping[str, Card]
+    @property
+    def models(self) -> Mapping[str, Card]: ...
 
     @property
     def state(self) -> EngineState: ...

@@ -61,6 +61,16 @@ class Transport(Protocol):
         ...
 
 
+async def probe(transport: Transport) -> dict[str, Any]:
+    """The worker's counters (`rakinglight.worker.Worker.snapshot`), asked past the gate. Raises WorkerLost."""
+    async with aclosing(transport.stream(bytes(Frame("request", {"operation": "snapshot"})))) as frames:
+        async for frame in frames:
+            if frame.kind == "result":
+                found: dict[str, Any] = frame.body["result"]
+                return found
+    raise WorkerLost("the probe was not answered", aboard=False)
+
+
 @dataclass(frozen=True)
 class Limits:
     """How much is taken on.
@@ -183,15 +193,6 @@ class Boarding:
         finally:
             journey.cancel()
             await asyncio.wait([journey])
-
-    async def probe(self) -> dict[str, Any]:
-        """The worker's counters, asked past the gate. Raises WorkerLost."""
-        async with aclosing(self.transport.stream(bytes(Frame("request", {"operation": "snapshot"})))) as frames:
-            async for frame in frames:
-                if frame.kind == "result":
-                    found: dict[str, Any] = frame.body["result"]
-                    return found
-        raise WorkerLost("the probe was not answered", aboard=False)
 
     async def _carry(self, question: Question, request_id: str, post: Callable[[Frame], None]) -> Frame:
         """The result frame of `question`, however many workers it takes."""

@@ -16,7 +16,7 @@ from rakinglight.errors import EngineAway
 from rakinglight.question import Question
 from rakinglight.wire import Frame
 from service.engines import EngineState
-from service.engines.boarding import Boarding, Limits, WorkerLost
+from service.engines.boarding import Boarding, Limits, WorkerLost, probe
 from service.engines.children import clean_environment, die_with_parent, end_group, socket_directory
 from service.engines.streams import frames
 
@@ -75,7 +75,7 @@ class LocalEngine:
         """The worker's counters; nothing while it is away."""
         if self._up.is_set():
             with suppress(WorkerLost):
-                return await self.boarding.probe()
+                return await probe(self)
         return {}
 
     async def up(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ async def test_a_caller_that_hangs_up_frees_its_rows(engine: Either, others: int
 
 async def test_a_killed_worker_costs_nobody_an_answer(engine: Either) -> None:
     await ready(engine)
-    asked = [digit(i, steps=1000) for i in range(20)]
+    asked = [digit(i, steps=500) for i in range(20)]
     alone = [await answer(engine, question) for question in asked[:2]]
     retries, worker = engine.state.retries, (await live(engine, 0))["pid"]
     begun: set[int] = set()
@@ -105,6 +106,26 @@ async def test_its_host_is_started_again_when_it_is_killed(engine: Either) -> No
     os.kill(engine.pid, signal.SIGKILL)
     assert "result" in await under_way
     assert engine.state.restarts > restarts
+
+
+async def test_a_worker_that_was_given_up_is_revived_when_its_cause_is_gone(
+    archive_store: Path, tmp_path: Path
+) -> None:
+    archive, away = tmp_path / "lenet5-digits.mar", tmp_path / "away.mar"
+    shutil.copy(archive_store / "archives" / archive.name, archive)
+    engine = TorchServeEngine([archive], home=tmp_path, retry_window_s=2)
+    archive.rename(away)
+    await engine.start()
+    try:
+        async with asyncio.timeout(30):
+            while "gave up on its worker" not in engine.state.reason:
+                await asyncio.sleep(0.02)
+        assert not engine.state.ready
+        away.rename(archive)
+        await ready(engine)
+        assert "result" in await answer(engine, digit(0, steps=3))
+    finally:
+        await engine.stop()
 
 
 async def test_ten_times_the_load_is_turned_away_memory_stays_and_service_goes_on(engine: Either) -> None:

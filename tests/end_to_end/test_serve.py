@@ -5,18 +5,21 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import psutil
 import pytest
@@ -51,6 +54,23 @@ class Service:
     @property
     def url(self) -> str:
         return self.until_it_says(r"REST +(http://\S+?)/docs", 20)[1]
+
+    @property
+    def ports(self) -> set[int]:
+        """Of its two doors."""
+        return {int(self.until_it_says(words, 20)[1]) for words in (r"REST +\S+:(\d+)/docs", r"gRPC +\S+:(\d+)\n")}
+
+    @property
+    def processes(self) -> list[psutil.Process]:
+        """Its own, and all that it has started."""
+        root = psutil.Process(self.process.pid)
+        return [root, *root.children(recursive=True)]
+
+    def until(self, happens: Callable[[], bool], seconds: float = 30) -> None:
+        end = time.monotonic() + seconds
+        while not happens():
+            assert time.monotonic() < end, "".join(self.said)
+            time.sleep(0.05)
 
     def until_it_counts(self, line: str, seconds: float = 10) -> None:
         end = time.monotonic() + seconds
@@ -89,6 +109,11 @@ class Service:
         return code
 
 
+def assert_gone(processes: list[psutil.Process]) -> None:
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    assert not alive
+
+
 def _png() -> str:
     file = io.BytesIO()
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 32), dtype=np.uint8)).save(file, "PNG")
@@ -99,50 +124,91 @@ PNG = _png()
 
 
 @contextmanager
-def service(kind: str, home: Path) -> Iterator[Service]:
-    command = [sys.executable, "-m", "rakinglight.cli", "serve", "--engine", kind, "--home", str(home)]
-    command += ["--model", "lenet5-digits", "--port", "0", "--grpc-port", "0"]
+def running(command: list[str], **settings: object) -> Iterator[Service]:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    environment |= {f"RAKINGLIGHT_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=REPOSITORY, env=environment
     )
+    service = Service(process)
     try:
-        yield (running := Service(process))
+        yield service
     finally:
         if process.poll() is None:
             process.kill()
-        running.end()
+        service.end()
+
+
+def serving(kind: str, home: Path, **settings: object) -> AbstractContextManager[Service]:
+    """`rakinglight serve` with LeNet-5, on free ports."""
+    command = [sys.executable, "-m", "rakinglight.cli", "serve", "--engine", kind, "--home", str(home)]
+    return running([*command, "--model", "lenet5-digits", "--port", "0", "--grpc-port", "0"], **settings)
 
 
 @ENGINES
 def test_it_is_ready_within_thirty_seconds_answers_and_leaves_nothing(kind: str, archive_store: Path) -> None:
-    with service(kind, archive_store) as running:
-        running.until_it_says("Ready", 30)
-        assert running.ready
-        assert running.attack(steps=3) == 200
-        started = psutil.Process(running.process.pid).children(recursive=True)
+    with serving(kind, archive_store) as service:
+        service.until_it_says("Ready", 30)
+        assert service.ready
+        assert service.attack(steps=3) == 200
+        _, *started = service.processes
         assert started
-        running.process.send_signal(signal.SIGINT)
-        assert running.end() == 0
-        assert "Stopped." in "".join(running.said)
-    _, alive = psutil.wait_procs(started, timeout=10)
-    assert not alive
+        service.process.send_signal(signal.SIGINT)
+        assert service.end() == 0
+        assert "Stopped." in "".join(service.said)
+    assert_gone(started)
 
 
-def test_what_is_under_way_at_a_stop_is_finished_and_new_work_refused(archive_store: Path) -> None:
-    with service("local", archive_store) as running:
-        running.until_it_says("Ready", 30)
+@ENGINES
+def test_it_listens_at_its_two_doors_and_answers_nobody_elsewhere(kind: str, archive_store: Path) -> None:
+    with serving(kind, archive_store) as service:
+        service.until_it_says("Ready", 30)
+        listening = [
+            connection.laddr
+            for process in service.processes
+            for connection in process.net_connections("inet")
+            if connection.status == psutil.CONN_LISTEN
+        ]
+        assert {address.ip for address in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+        ports = {address.port for address in listening}
+        assert ports >= service.ports
+        others = ports - service.ports
+        assert len(others) == {"torchserve": 2, "local": 0}[kind], "more than TorchServe's gRPC, which stays on TCP"
+        for port in others:
+            assert_refuses(port)
+
+
+def assert_refuses(port: int) -> None:
+    """That TorchServe's gRPC at `port` does nothing for who does not have its token."""
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for route in (
+            "inference.InferenceAPIsService/Ping",
+            "inference.InferenceAPIsService/Predictions",
+            "inference.InferenceAPIsService/StreamPredictions",
+            "management.ManagementAPIsService/ListModels",
+            "management.ManagementAPIsService/ScaleWorker",
+        ):
+            call = channel.unary_unary(f"/org.pytorch.serve.grpc.{route}")
+            with pytest.raises(grpc.RpcError) as refused:
+                call(b"", timeout=5)
+            assert refused.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED), route
+
+
+@ENGINES
+def test_what_is_under_way_at_a_stop_is_finished_and_new_work_refused(kind: str, archive_store: Path) -> None:
+    with serving(kind, archive_store) as service:
+        service.until_it_says("Ready", 30)
         statuses: list[int] = []
-        under_way = threading.Thread(target=lambda: statuses.append(running.attack(steps=1000)))
+        under_way = threading.Thread(target=lambda: statuses.append(service.attack(steps=1000)))
         under_way.start()
-        running.until_it_counts('rakinglight_engine_runs{state="live"} 1.0')
-        running.process.send_signal(signal.SIGTERM)
-        running.until_it_says("Stopping: 1 under way", 10)
-        assert running.attack(steps=1) == 503
-        assert not running.ready
+        service.until_it_counts('rakinglight_engine_runs{state="live"} 1.0')
+        service.process.send_signal(signal.SIGTERM)
+        service.until_it_says("Stopping: 1 under way", 10)
+        assert service.attack(steps=1) == 503
+        assert not service.ready
         under_way.join()
         assert statuses == [200]
-        assert running.end() == 0
+        assert service.end() == 0
 
 
 def test_a_wrong_setting_is_told_in_a_line(tmp_path: Path) -> None:
@@ -151,3 +217,66 @@ def test_a_wrong_setting_is_told_in_a_line(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "there is no key" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# ── TorchServe in another container ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def sockets() -> Iterator[Path]:
+    """A folder that both sides know, with a path that is short enough for sockets."""
+    with tempfile.TemporaryDirectory(dir="/tmp", prefix="rakinglight-") as folder:
+        yield Path(folder) / "run"
+
+
+def torchserve_alone(home: Path, sockets: Path) -> AbstractContextManager[Service]:
+    command = [sys.executable, "-m", "service.engines.torchserve"]
+    return running(command, home=home, models="lenet5-digits", engine_sockets=sockets)
+
+
+def contents(folder: Path) -> dict[Path, int]:
+    """Every path in `folder`, and when it was changed."""
+    return {path: path.stat().st_mtime_ns for path in [folder, *folder.rglob("*")]}
+
+
+def test_it_asks_a_torchserve_that_somebody_else_runs(archive_store: Path, sockets: Path, tmp_path: Path) -> None:
+    archives = tmp_path / "archives"
+    archives.mkdir()
+    shutil.copy(archive_store / "archives" / "lenet5-digits.mar", archives)
+    untouched = contents(tmp_path)
+    with serving("torchserve", tmp_path, engine_sockets=sockets) as gateway:
+        gateway.until_it_says("no TorchServe answers", 10)
+        assert not gateway.ready
+        with torchserve_alone(archive_store, sockets) as torchserve:
+            gateway.until_it_says("Ready", 30)
+            assert gateway.attack(steps=3) == 200
+            _, *started = torchserve.processes
+            torchserve.process.kill()
+            gateway.until(lambda: not gateway.ready)
+        assert_gone(started)
+        with torchserve_alone(archive_store, sockets) as torchserve:
+            gateway.until(lambda: gateway.ready)
+            assert gateway.attack(steps=3) == 200
+            gateway.until_it_counts("rakinglight_engine_restarts_total 1.0")
+            assert sockets.stat().st_mode & 0o077 == 0
+            _, *started = torchserve.processes
+            torchserve.process.send_signal(signal.SIGTERM)
+            assert torchserve.end() == 0
+        assert_gone(started)
+        assert list(sockets.iterdir()) == []
+        gateway.process.send_signal(signal.SIGTERM)
+        assert gateway.end() == 0
+    assert contents(tmp_path) == untouched
+
+
+@pytest.mark.parametrize(
+    ("sockets", "words"),
+    [
+        pytest.param("", "RAKINGLIGHT_ENGINE_SOCKETS is not set", id="none"),
+        pytest.param("/tmp/" + "long" * 25, "shorter path", id="too long for a socket"),
+    ],
+)
+def test_torchserve_alone_needs_a_place_for_its_sockets(sockets: str, words: str, archive_store: Path) -> None:
+    with torchserve_alone(archive_store, Path(sockets) if sockets else "") as torchserve:  # type: ignore[arg-type]
+        assert torchserve.end() == 1
+        assert words in "".join(torchserve.said)

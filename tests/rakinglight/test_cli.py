@@ -73,14 +73,6 @@ def test_every_parameter_of_every_method_is_an_option(operation: Operation) -> N
             assert options[name].default is None  # what is not given, the service fills in
 
 
-def test_an_option_says_what_its_parameter_is() -> None:
-    shown = CliRunner().invoke(cli.app, ["attack", "--help"], env={"COLUMNS": "200"}).output
-    (steps,) = [line for line in shown.splitlines() if "--steps" in line]
-    assert "Number of gradient steps. At least 1, at most 1000. Only pgd. [default: (10)]" in steps
-    assert "<linf|l2>" in shown
-    assert "[default: (8/255)]" in shown
-
-
 def test_options_are_the_parameters_that_they_name(folder: Path) -> None:
     how = ("--random-start", "--steps", 2, "--norm", "l2", "--label", '{"rank": 1}', "--epsilon", "8/255")
     attacked = json.loads(run("attack", folder / "one.png", "--method", "pgd", *how, "--json").stdout)["parameters"]

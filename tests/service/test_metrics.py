@@ -67,6 +67,22 @@ async def test_the_engine_tells_of_its_passes(house: House) -> None:
     assert of(samples, "build_info") == 1
 
 
+async def test_what_is_useful_of_torchserves_own_is_told_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {
+        "torchserve_requests_total": 5,
+        "torchserve_inference_seconds_total": 1.25,
+        "torchserve_worker_load_seconds": 2.5,
+    }
+    samples = await scraped(house)
+    assert {name: of(samples, name) for name in told} == told
+
+    async def of_another_host() -> dict[str, Any]:
+        return house.engine.worker.snapshot()
+
+    monkeypatch.setattr(house.engine, "snapshot", of_another_host)
+    assert not [name for name, _ in await scraped(house) if "torchserve" in name]
+
+
 async def test_a_scrape_does_not_wait_for_an_engine_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     await ask(house)
     before = await scraped(house)

@@ -63,6 +63,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"port": 70_000}, "65535", id="no port"),
         pytest.param({"models": ""}, "at least 1", id="no models"),
         pytest.param({"deadline_s": 700}, "limit of 600", id="a default over its limit"),
+        pytest.param({"engine": "local", "engine_sockets": "/run"}, "keep one", id="two engines"),
         pytest.param({"prot": 9000}, "[Ee]xtra", id="no such setting"),
     ],
 )

@@ -1,0 +1,99 @@
+"""The options of a command: what typer makes of parameters of every kind, and of methods that differ."""
+
+import inspect
+from typing import Annotated, Any, Literal
+
+import pytest
+import typer
+from pydantic import Field
+from typer.testing import CliRunner
+
+from rakinglight.catalogue import OPERATIONS, Operation
+from rakinglight.method import Method
+from rakinglight.options import options, value
+from rakinglight.parameters import Epsilon, LayerNames, NormChoice, Steps, Target
+
+Width = Annotated[int | None, Field(gt=0, lt=9, description="How wide.")]
+Sizes = Annotated[tuple[int, ...], Field(description="How large.")]
+Smooth = Annotated[bool, Field(description="Whether to smooth.")]
+
+
+def short(*, steps: Steps = 10, norm: NormChoice = "linf", sizes: Sizes = (), smooth: Smooth = True) -> Any:
+    """The short way."""
+
+
+def long(
+    *, steps: Steps = 100, norm: Annotated[Literal["l1", "l2"], Field(description="Another.")] = "l2", width: Width = 3
+) -> Any:
+    """The long way."""
+
+
+def walk(*, target: Target = None, epsilon: Epsilon = 8 / 255, layers: LayerNames = ()) -> Any:
+    """Walk."""
+
+
+WALK = Operation(walk, methods=(Method(short), Method(long)))
+
+
+def program(operation: Operation, given: dict[str, Any]) -> typer.Typer:
+    """A program with the options of `operation`, which puts what it was given into `given`."""
+
+    def command(**said: Any) -> None:
+        given.update({name: v for name, v in said.items() if v not in (None, [])})
+
+    command.__signature__ = inspect.Signature(options(operation))  # type: ignore[attr-defined]
+    app = typer.Typer(add_completion=False)
+    app.command()(command)
+    return app
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        ([], {}),
+        (["--steps", "7"], {"steps": 7}),
+        (["--epsilon", "8/255"], {"epsilon": "8/255"}),
+        (["--target", "7"], {"target": 7}),
+        (["--target", '{"rank": -1}'], {"target": {"rank": -1}}),
+        (["--target", "tabby cat"], {"target": "tabby cat"}),
+        (["--norm", "l1"], {"norm": "l1"}),
+        (["--norm", "linf"], {"norm": "linf"}),
+        (["--sizes", "3", "--size", "5"], {"sizes": [3, 5]}),
+        (["--layer", "7"], {"layers": ["7"]}),
+        (["--no-smooth"], {"smooth": False}),
+        (["--width", "2"], {"width": 2}),
+    ],
+    ids=lambda said: " ".join(said) if isinstance(said, list) else "",
+)
+def test_what_is_given_is_what_the_catalogue_reads(arguments: list[str], given: dict[str, Any]) -> None:
+    found: dict[str, Any] = {}
+    shown = CliRunner().invoke(program(WALK, found), arguments)
+    assert (shown.exit_code, found) == (0, given), shown.output
+
+
+@pytest.mark.parametrize("arguments", [["--norm", "l3"], ["--steps", "many"], ["--size", "big"], ["--stepz", "3"]])
+def test_what_typer_can_tell_it_refuses(arguments: list[str]) -> None:
+    assert CliRunner().invoke(program(WALK, {}), arguments).exit_code == 2
+
+
+def test_help_says_meaning_limits_methods_and_default() -> None:
+    shown = CliRunner().invoke(program(WALK, {}), ["--help"], env={"COLUMNS": "220"}).output
+    said = {words[1]: " ".join(words[2:]) for line in shown.splitlines() if len(words := line.split()) > 2}
+    assert (
+        "Number of gradient steps. At least 1, at most 1000. [default: (10 by short; 100 by long)]" in said["--steps"]
+    )
+    assert "How wide. Above 0, below 9. Only long. [default: (3)]" in said["--width"]
+    assert "[default: (8/255)]" in said["--epsilon"]
+    assert "<linf|l2|l1>" in said["--norm"]
+    assert "default" not in said["--target"]
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+def test_every_parameter_of_every_method_has_one(operation: Operation) -> None:
+    names = {name for method in operation.methods or (None,) for name in operation.parameters(method).model_fields}
+    assert {option.name for option in options(operation)} == names
+
+
+@pytest.mark.parametrize(("text", "read"), [("7", 7), ("8/255", "8/255"), ("[1, 2]", [1, 2]), ("cat", "cat")])
+def test_text_is_json_where_it_can_be(text: str, read: Any) -> None:
+    assert value(text) == read
