@@ -20,11 +20,10 @@ from rakinglight.queries import Forward, Query, Rule, Scores, Slope
 
 #: Row counts that the probe tries. A pass is padded to one of those that agree.
 TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-#: These are tried however long they take, so that a busy moment at load does not end all sharing.
-ALWAYS_TRIED = 4
-#: One row alone has bits of its own on some machines, and is as quick a row as many. A family of one count shares few
-#: passes or none, so it is taken only where it is this many times quicker.
-LONELY = 1.5
+#: Up to here all are tried, however long they take: which counts agree is for the bits to say, not for a busy moment.
+ALWAYS_TRIED = 8
+#: Up to here rows share a pass, even if it takes longer than it should.
+ALWAYS_SHARED = 4
 #: Turns that each backend has at the start, when the quickest is chosen.
 TURNS = 5
 #: No pass is longer than this, so that nobody waits long for the next (`docs/design.md`).
@@ -69,42 +68,33 @@ class Ladder:
 
     @staticmethod
     def probe(answer: Callable[[Tensor], tuple[Tensor, ...]], image: Tensor, longest_s: float = PASS_S) -> Ladder:
-        """Find the row counts that agree bit for bit, and among them the most rows that fit in a pass.
+        """Find row counts that agree bit for bit, up to the most rows that a pass has time for.
 
         answer  rows -> tensors, each with a row a row
         image   [C, H, W]: the rows are this image and variations of it
 
         Matrix libraries choose another kernel for another shape, and its sums are rounded in another order: on one CPU
-        2, 3, 4, 6, 8 and 12 rows agreed, 1 did not, 16 and more were again another family. Of the families found, the
-        one is taken whose best time a row is best; ties go to the one that wastes least on a single row.
+        2, 3, 4, 6, 8 and 12 rows agreed, 1 did not, 16 and more were again another family. The family taken is the one
+        that eight rows belong to. Bits alone choose it, so that every start on a machine chooses alike; time says only
+        how far up to go. Raises InternalError where a network never answers the same rows alike.
         """
-        families: list[list[int]] = []
-        pictures: dict[int, tuple[Tensor, ...]] = {}
-        seconds: dict[int, float] = {}
         variations = torch.stack([image.roll(shift, -1) for shift in range(TRIED[-1])])
+        found: dict[int, tuple[Tensor, ...]] = {}
+        seconds: dict[int, float] = {}
         for n in TRIED:
             rows = variations[:n]
             first = answer(rows)
             again, seconds[n] = _quickest(answer, rows.flip(0))
             if n > ALWAYS_TRIED and seconds[n] > longest_s:
                 break
-            if not all(torch.equal(a, b.flip(0)) for a, b in zip(first, again, strict=True)):
-                continue  # here a row's place in the pass matters: never use this count
-            pictures[n] = first
-            for family in families:
-                if _agree(pictures[family[-1]], first):
-                    family.append(n)
-                    break
-            else:
-                families.append([n])
-        if not families:
+            if all(torch.equal(a, b.flip(0)) for a, b in zip(first, again, strict=True)):
+                found[n] = first  # else a row's place in the pass matters, and this count is never used
+        if not found:
             raise InternalError("The network answers the same rows otherwise each time; is it in eval mode?")
-
-        def cost(family: list[int]) -> tuple[float, int]:
-            return min(seconds[n] / n for n in family) * (LONELY if len(family) == 1 else 1), family[0]
-
-        best = min(families, key=cost)
-        return Ladder(tuple(best))
+        chosen = max((n for n in found if n <= ALWAYS_TRIED), default=min(found))
+        family = [n for n in found if _agree(*sorted((found[n], found[chosen]), key=lambda answers: len(answers[0])))]
+        in_time = [n for n in family if n <= ALWAYS_SHARED or seconds[n] <= longest_s]
+        return Ladder(tuple(in_time or family[:1]))
 
 
 def _quickest(answer: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> tuple[tuple[Tensor, ...], float]:

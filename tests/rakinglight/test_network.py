@@ -60,17 +60,20 @@ EVERY_ONE_ALIKE = dict.fromkeys(TRIED, 0)
     [
         pytest.param(EVERY_ONE_ALIKE, lambda n: n / 1024, TRIED, id="all agree"),
         pytest.param(EVERY_ONE_ALIKE, lambda n: PASS_S / 12 * n, TRIED[:7], id="up to the longest pass"),
-        pytest.param({}, lambda n: n / 1024, (1,), id="none agree"),
-        pytest.param(ONE_TWO_SIXTEEN, lambda n: (8 + n) / 1024, TRIED[7:], id="the family that is best a row"),
-        pytest.param(ONE_TWO_SIXTEEN, lambda n: (1 + n) / 64, TRIED[1:6], id="sixteen take too long"),
-        pytest.param(ONE_TWO_SIXTEEN, lambda n: n / 1024, TRIED[1:7], id="in a tie the one that wastes least"),
-        pytest.param(ONE_TWO_SIXTEEN, lambda n: n / (1024 if n < 2 else 512), (1,), id="one alone is far quicker"),
+        pytest.param(EVERY_ONE_ALIKE, lambda n: float(n), TRIED[:4], id="a few share even if it takes long"),
+        pytest.param({}, lambda n: n / 1024, (8,), id="none agree"),
+        pytest.param({}, lambda n: float(n), (8,), id="none agree and all take long"),
+        pytest.param(ONE_TWO_SIXTEEN, lambda n: (8 + n) / 1024, TRIED[1:7], id="the family of eight"),
+        pytest.param(ONE_TWO_SIXTEEN, lambda n: (1 + n) / 64, TRIED[1:6], id="eight take too long no less"),
     ],
 )
+@pytest.mark.parametrize("slow", [1, 50], ids=["at rest", "in a busy moment"])
 def test_the_probe_finds_the_counts_that_agree(
-    clock: Clock, families: dict[int, int], seconds: Callable[[int], float], counts: tuple[int, ...]
+    clock: Clock, families: dict[int, int], seconds: Callable[[int], float], counts: tuple[int, ...], slow: int
 ) -> None:
-    assert Ladder.probe(rounding(clock, families, seconds), IMAGE).counts == counts
+    found = Ladder.probe(rounding(clock, families, lambda n: slow * seconds(n)), IMAGE).counts
+    # A busy moment may make passes shorter. It never changes a bit: the counts are of one family all the same.
+    assert found == counts[: len(found)] if slow > 1 else found == counts
 
 
 def test_the_probe_leaves_out_counts_where_a_rows_place_matters(clock: Clock) -> None:
