@@ -33,7 +33,7 @@ def inside_ball(x: Array, x_adv: Array, norm: NormName, epsilon: float) -> Array
     furthest are taken one level back, until the ball holds. If `x` itself is not made of grey levels and epsilon is
     under one, there may be none; then it is the picture nearest to `x`.
     """
-    base, wanted = x.astype(np.float64) * 255, x_adv.astype(np.float64) * 255
+    base, wanted = x * np.float32(255), x_adv * np.float32(255)
     radius = epsilon * 255 + 1e-4  # float32 pixels are off their level by up to 1e-5 of one
     if norm == "linf":
         low, high = np.ceil(np.clip(base - radius, 0, 255)), np.floor(np.clip(base + radius, 0, 255))
@@ -41,7 +41,7 @@ def inside_ball(x: Array, x_adv: Array, norm: NormName, epsilon: float) -> Array
     else:
         level = np.rint(np.clip(wanted, 0, 255))
         # Once is enough if x is made of grey levels: one level back is nearer to x than `wanted` was.
-        while (excess := ((level - base) ** 2).sum() - radius**2) > 0:
+        while (excess := ((level - base) ** 2).sum(dtype=np.float64) - radius**2) > 0:
             away = level - base
             back = level - np.sign(away)  # one level towards x
             saved = away**2 - (back - base) ** 2
@@ -50,6 +50,6 @@ def inside_ball(x: Array, x_adv: Array, norm: NormName, epsilon: float) -> Array
             # Those first that rounding moved out furthest: taking them back costs the perturbation least.
             order = np.argsort(-np.where(saved > 0, np.abs(level - base) - np.abs(wanted - base), -np.inf), axis=None)
             gains = saved.ravel()[order].clip(0)
-            taken = order[: int(np.searchsorted(gains.cumsum(), excess)) + 1]
+            taken = order[: int(np.searchsorted(gains.cumsum(dtype=np.float64), excess)) + 1]
             level.ravel()[taken] = np.where(saved.ravel()[taken] > 0, back.ravel()[taken], level.ravel()[taken])
     return np.asarray(level, dtype=np.uint8).transpose(1, 2, 0)

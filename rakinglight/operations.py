@@ -127,15 +127,16 @@ def attack(
     x_adv, partial = yield from so_far(through(see, method.begin(x=x, goal=Goal(y, t), noise=subject.noise)))
     norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]
     rounded = yield Compute(lambda: eight_bit.inside_ball(x.numpy(), x_adv.numpy(), norm, epsilon))
+    x_png = Subject.of(subject.card, rounded).x
 
     def judged(picture: Tensor) -> Algorithm[dict[str, Any]]:
         # Alone and by itself: this is the very query that `classify` makes of the posted picture.
         logits, _ = yield from insisting(Forward(see(picture)))
         after = subject.prediction(logits)
         reached = after["index"] == t if t is not None else after["index"] not in (y, before["index"])
-        return {"after": after, "success": reached and y == before["index"], "distance": distance(picture - x)}
+        return {"after": after, "success": reached and y == before["index"], "distance": distance(x, picture)}
 
-    on_png = yield from judged(Subject.of(subject.card, rounded).x)
+    on_png = yield from judged(x_png)
     on_exact = yield from judged(x_adv)
     result = {
         "prediction": before,
@@ -150,6 +151,10 @@ def attack(
     if norm == "linf" and epsilon < 1 / 255 - 1e-9:
         result["success"] = False
         result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no other 8-bit picture is in that ball."
+    elif on_png["distance"]["l0"] == 0:
+        result["note"] = (
+            f"Rounded to grey levels nothing is left of the perturbation; epsilon {epsilon:g} is too small."
+        )
     if partial:
         result["partial"] = True
     return result
@@ -181,10 +186,17 @@ def insisting(query: Forward) -> Algorithm[Scores]:
             return scores
 
 
-def distance(delta: Tensor) -> dict[str, float | int]:
-    """How far: linf and l2 in units of [0, 1] over all values, l0 as the number of pixels that changed."""
+def distance(x: Tensor, picture: Tensor) -> dict[str, float | int]:
+    """How far `picture` is from `x`: linf and l2 in units of [0, 1] over all values, l0 in pixels that changed.
+
+    Counted in grey levels: what is within float32's error of a whole number of them is that number, so that a picture
+    made of levels is as far as its levels say and not a rounding further.
+    """
+    levels = (picture.double() - x.double()) * 255
+    whole = levels.round()
+    delta = whole.where((levels - whole).abs() < 1e-4, levels) / 255
     return {
         "linf": float(NORMS["linf"].size(delta)),
-        "l2": float(NORMS["l2"].size(delta.double())),
+        "l2": float(NORMS["l2"].size(delta)),
         "l0": int((delta != 0).any(0).sum()),
     }

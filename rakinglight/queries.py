@@ -186,5 +186,30 @@ def relayed(
             error = e
 
 
+def in_thread(algorithm: Algorithm[R]) -> Algorithm[R]:
+    """`algorithm`, what it does between its queries done in a thread: for images so large that this takes a while."""
+    answer: Any = None
+    error: BaseException | None = None
+
+    def step() -> tuple[bool, Any]:
+        try:
+            return False, algorithm.throw(error) if error else algorithm.send(answer)
+        except StopIteration as done:
+            return True, done.value
+
+    while True:
+        over, asked = yield Compute(step)  # closed here, it leaves the generator to the thread that is in it
+        if over:
+            return asked  # type: ignore[no-any-return]
+        answer = error = None
+        try:
+            answer = yield asked
+        except GeneratorExit:
+            algorithm.close()
+            raise
+        except BaseException as e:
+            error = e
+
+
 def _shape(rows: Tensor) -> str:
     return "×".join(map(str, rows.shape))

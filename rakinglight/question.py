@@ -16,11 +16,17 @@ import numpy as np
 
 from rakinglight import catalogue, operations
 from rakinglight.errors import NotFound, near
-from rakinglight.queries import Algorithm, Progress, Query, relayed
+from rakinglight.queries import Algorithm, Progress, Query, in_thread, relayed
 from rakinglight.run import Run
 
 if TYPE_CHECKING:
     from rakinglight.network import Network
+
+
+#: Values of an image from which on an algorithm's own steps are done in a thread: about ten milliseconds each on a CPU.
+LARGE = 1_000_000
+#: Copies of an image in float32 that a run holds at its height.
+COPIES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +50,11 @@ class Question:
     seconds: float = 60.0
     max_rows: int | None = None
     caller: str = ""
+
+    @property
+    def working_bytes(self) -> int:
+        """About the memory that the run of it takes: the image in floats, some times over."""
+        return self.pixels.size * 4 * COPIES
 
     def to_body(self) -> dict[str, Any]:
         """The body of a request frame."""
@@ -72,6 +83,8 @@ class Question:
         subject = operations.Subject.of(card, self.pixels, self.seed)
         own = {name: parameters[name] for name in operation.own_parameters}
         algorithm = operation.run(subject, *([method.choose(parameters)] if method else []), **own)
+        if self.pixels.size >= LARGE:
+            algorithm = in_thread(algorithm)
         return Run(
             _naming(algorithm, self.model),
             caller=self.caller,

@@ -77,14 +77,14 @@ class Limits:
 
     aboard         questions with the worker at once
     waiting        questions that wait for a place; beyond, callers are turned away
-    bytes_aboard   of all requests aboard together
-    bytes_waiting  of all requests that wait
+    bytes_aboard   of memory that the runs aboard may take together, by `Question.working_bytes`
+    bytes_waiting  that those who wait would take
     """
 
     aboard: int = 64
     waiting: int = 128
-    bytes_aboard: int = 256 * 2**20
-    bytes_waiting: int = 512 * 2**20
+    bytes_aboard: int = 3 * 2**30
+    bytes_waiting: int = 12 * 2**30
 
 
 @dataclass(eq=False)
@@ -140,7 +140,7 @@ class Gate:
         limits, waiting = self.limits, sum(p.size for p in self.waiting)
         if size > limits.bytes_aboard:
             raise TooLarge(
-                f"The question holds {size} bytes; a worker takes {limits.bytes_aboard}. Send a smaller image."
+                f"The question takes {size} bytes to work on; a worker has {limits.bytes_aboard}. Send a smaller image."
             )
         if len(self.waiting) >= limits.waiting or waiting + size > limits.bytes_waiting:
             seconds = self.retry_after_s
@@ -210,7 +210,7 @@ class Boarding:
             async with asyncio.timeout(question.seconds + GRACE_S):
                 while True:
                     alone = deaths >= ALONE_AFTER
-                    async with self.gate.boarded(question.pixels.nbytes, alone=alone, again=rides > 0):
+                    async with self.gate.boarded(question.working_bytes, alone=alone, again=rides > 0):
                         rides += 1
                         try:
                             return await self._ride(question, until, tell)

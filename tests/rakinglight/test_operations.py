@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from rakinglight import eight_bit
 from rakinglight.engine import Engine, Run
 from rakinglight.errors import BadParameter, DeadlineExceeded
 from rakinglight.method import Method
@@ -294,7 +295,7 @@ def test_so_far_with_nothing_to_show_stays_stopped() -> None:
 
 def test_distance_by_hand() -> None:
     delta = torch.tensor([[[0.0, 0.3], [0.0, 0.0]], [[0.0, -0.4], [0.0, 0.0]]])
-    assert distance(delta) == {"linf": pytest.approx(0.4), "l2": pytest.approx(0.5), "l0": 1}
+    assert distance(torch.zeros_like(delta), delta) == {"linf": pytest.approx(0.4), "l2": pytest.approx(0.5), "l0": 1}
 
 
 def test_every_query_of_an_attack_is_at_the_models_size_and_every_answer_at_the_images() -> None:
@@ -312,3 +313,10 @@ def test_every_query_of_an_attack_is_at_the_models_size_and_every_answer_at_the_
     with pytest.raises(StopIteration) as done:
         flow.send(Scores(LOGITS))
     assert done.value.value["exact"]["image"].shape == (1, 13, 10)
+
+
+@pytest.mark.parametrize("levels", [1, 4, 8, 31])
+def test_a_picture_made_of_levels_is_no_further_than_its_levels_say(levels: int) -> None:
+    before = np.arange(200, dtype=np.uint8).reshape(10, 20, 1)
+    x, picture = (torch.from_numpy(eight_bit.to_float(pixels)) for pixels in (before, before + np.uint8(levels)))
+    assert distance(x, picture) == {"linf": levels / 255, "l2": pytest.approx(levels / 255 * 200**0.5), "l0": 200}

@@ -183,7 +183,8 @@ async def test_more_than_can_wait_is_turned_away_with_a_time_to_come_again() -> 
 
 
 async def test_bytes_are_bounded_as_well() -> None:
-    ride = Boarding(PlayedWorker(never), Limits(bytes_aboard=PIXELS.nbytes, bytes_waiting=PIXELS.nbytes))
+    size = question("any").working_bytes
+    ride = Boarding(PlayedWorker(never), Limits(bytes_aboard=size, bytes_waiting=size))
     asked = [asyncio.create_task(answered(ride, question(str(i)))) for i in range(2)]
     await until(lambda: len(ride.gate.aboard) == 1 and len(ride.gate.waiting) == 1)
     with pytest.raises(Overloaded):
