@@ -77,12 +77,22 @@ def build(recipe: Recipe, file: Path, home: Path, say: Say, weights: Path | None
         copyfile(file, folder / CODE)
         card = described(recipe, network, digest(folder / WEIGHTS))
         (folder / CARD).write_text(card.to_json(), "utf-8")
-        export(network, recipe.input_shape, folder / GRAPH)
-        if (off := disagreement(network, card, folder / GRAPH)) > AGREEMENT:
-            raise InternalError(f"The ONNX graph of {recipe.name} is {off:.1e} off torch; {AGREEMENT:g} is allowed.")
+        scores = _with_graph(network, card, folder / GRAPH)
         archive = pack(folder, recipe.name, recipe.version, home, Record.of(arguments, (file, weights)))
-    say(f"{archive}: {len(card.labels)} classes, {len(card.layers)} layers, ONNX Runtime within {off:.0e} of torch.")
+    say(f"{archive}: {len(card.labels)} classes, {len(card.layers)} layers, {scores}.")
     return archive
+
+
+def _with_graph(network: nn.Module, card: Card, graph: Path) -> str:
+    """Write the network's ONNX graph, if it can be written. Returns in a few words who will answer its scores."""
+    try:
+        export(network, card.input_shape, graph)
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError) as e:
+        graph.unlink(missing_ok=True)
+        return f"scores from torch, because it cannot be written as ONNX: {str(e).partition(chr(10))[0]}"
+    if (off := disagreement(network, card, graph)) > AGREEMENT:
+        raise InternalError(f"The ONNX graph of {card.name} is {off:.1e} off torch; {AGREEMENT:g} is allowed.")
+    return f"ONNX Runtime within {off:.0e} of torch"
 
 
 def filled(recipe: Recipe, weights: Path) -> nn.Module:

@@ -12,6 +12,7 @@ here is that a file is whole and is what its card says.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
     from rakinglight.network import Network
     from rakinglight.recipe import Recipe
+
+log = logging.getLogger("rakinglight.archives")
 
 CARD, WEIGHTS, CODE, GRAPH = "card.json", "network.safetensors", "network.py", "network.onnx"
 
@@ -75,7 +78,11 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
             gradient = TorchBackend(module, card.mean, card.std, device=device or best_device())
             gradient.accompany(card.input_shape, known)
             backends.append(gradient)
-    return Network.probed(card, backends, gradient, known)
+    network = Network.probed(card, backends, gradient, known)
+    told = {"forward": network.forward_ladder, "gradient": network.gradient_ladder}
+    counts = "; ".join(f"{kind} {', '.join(map(str, ladder.counts))}" for kind, ladder in told.items() if ladder)
+    log.info("%s: rows of a pass: %s", card.name, counts)  # few where the machine was busy when they were measured
+    return network
 
 
 class Archive:
@@ -163,7 +170,13 @@ def run_recipes(source: bytes, origin: str) -> list[Recipe]:
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look themselves up there
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ImportError as e:
+        raise Unreadable(
+            f"{origin} imports {e.name}, which cannot be imported here ({e}). A recipe goes into its archive without "
+            "the files around it: write the network into the recipe, or install the package that holds it."
+        ) from e
     recipes = getattr(module, "recipes", None)
     if not recipes:
         raise Unreadable(f"{origin} defines no `recipes`; see rakinglight/recipe.py for a recipe of a few lines.")

@@ -90,8 +90,8 @@ class Call:
         """The call that these arguments mean.
 
         images      one image, or a list; an array [n, ...] of four dimensions is a list
-        include     what the answer carries beyond numbers and labels; None means all
-        deadline_s  seconds for the work; what is reached by then is the answer, marked partial
+        include     arrays and pictures that the answer brings, by name; None means all
+        deadline_s  seconds for the work; an attack cut short answers with its best so far, marked partial
         max_rows    rows that an image may send through the network
         parameters  those of the operation and the method
         """

@@ -19,7 +19,7 @@ from rakinglight.algorithms.fgsm import fgsm
 from rakinglight.algorithms.gradient import gradient
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.card import Card
-from rakinglight.errors import BadParameter, FieldError, NotFound, near
+from rakinglight.errors import FIELDS, BadParameter, FieldError, NotFound, near, shown
 from rakinglight.method import Method
 from rakinglight.parameters import A_CLASS, PerImage, Rank
 from rakinglight.queries import Algorithm
@@ -29,7 +29,7 @@ from rakinglight.queries import Algorithm
 class Operation:
     """What can be asked of a model, and the methods by which it is done.
 
-    include  what a result carries beyond numbers and labels, and may be left out
+    include  the arrays and pictures of a result, which may be left out
     picture  the one of `include` that `Accept: image/png` answers with, if there is one
     reserve  rows kept for what a run does after it was told to stop
     """
@@ -64,12 +64,12 @@ class Operation:
         """The method called `name`; the first where none is named. Raises BadParameter with the near names."""
         if not self.methods:
             if name is not None:
-                raise _wrong("/method", f"{self.name} has no methods, so {name!r} is not one; leave it out.")
+                raise _wrong("/method", f"{self.name} has no methods, so {shown(name)} is not one; leave it out.")
             return None
         if name is None:
             return self.methods[0]
         if name not in self.by_name:
-            raise _wrong("/method", f"{name!r} is no method of {self.name}: {near(name, self.by_name)}")
+            raise _wrong("/method", f"{shown(name)} is no method of {self.name}: {near(name, self.by_name)}")
         return self.by_name[name]
 
     def fields(self, method: Method[Any] | None) -> dict[str, tuple[Any, Any]]:
@@ -88,10 +88,19 @@ class Operation:
 
     def read(self, method: Method[Any] | None, parameters: Mapping[str, Any]) -> BaseModel:
         """`parameters` with the defaults filled in. Raises BadParameter with a pointer to every field at fault."""
+        model = self.parameters(method)
+        known = {name: value for name, value in parameters.items() if name in model.model_fields}
+        errors: dict[str, str] = {}
         try:
-            return self.parameters(method)(**parameters)
+            # Only what is known: pydantic would tell of every other name, and a caller can send millions.
+            read = model(**known)
         except ValidationError as e:
-            raise _taught(e, self, method, parameters) from None
+            errors = _taught(e, model, known)
+        if len(known) < len(parameters):
+            errors |= _unknown(self, method, [name for name in parameters if name not in known])
+        if errors:
+            raise BadParameter(" ".join(errors.values()), errors=[FieldError(p, d) for p, d in errors.items()])
+        return read
 
     def check(
         self, method: Method[Any] | None, parameters: Mapping[str, Any], card: Card, images: int
@@ -100,6 +109,13 @@ class Operation:
 
         Raises BadParameter with a pointer to every field at fault.
         """
+        for name, value in parameters.items():
+            # Before anything looks into the list, which may be as long as a body holds.
+            if isinstance(value, list) and len(value) != images and _per_image(self.parameters(method), name):
+                raise _wrong(
+                    f"/parameters/{name}",
+                    f"{name} lists {len(value)} values for {images} images; give one value, or one an image.",
+                )
         model = self.read(method, parameters)
         filled = model.model_dump(mode="json")
         for name in ("target", "label"):
@@ -116,11 +132,6 @@ class Operation:
         each: list[dict[str, Any]] = [dict(filled) for _ in range(images)]
         for name, value in filled.items():
             if isinstance(value, list) and _per_image(type(model), name):
-                if len(value) != images:
-                    raise _wrong(
-                        f"/parameters/{name}",
-                        f"{name} lists {len(value)} values for {images} images; give one value, or one an image.",
-                    )
                 for own, v in zip(each, value, strict=True):
                     own[name] = v
         return filled, each
@@ -174,7 +185,8 @@ def _fields(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
 
 
 def _per_image(model: type[BaseModel], name: str) -> bool:
-    return any(PerImage in getattr(arg, "__metadata__", ()) for arg in get_args(model.model_fields[name].annotation))
+    field = model.model_fields.get(name)
+    return field is not None and any(PerImage in getattr(arg, "__metadata__", ()) for arg in get_args(field.annotation))
 
 
 def _listed(value: Any) -> Sequence[Any]:
@@ -190,27 +202,32 @@ def _check_class(reference: Any, card: Card, pointer: str) -> None:
         card.class_index(reference, pointer)
 
 
-def _taught(
-    e: ValidationError, operation: Operation, method: Method[Any] | None, parameters: Mapping[str, Any]
-) -> BadParameter:
-    """Pydantic's findings, each with the value, the limit and the remedy."""
-    model = operation.parameters(method)
+def _taught(e: ValidationError, model: type[BaseModel], parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Pydantic's findings, by pointer, each as a sentence: what was sent, what is taken."""
     errors: dict[str, str] = {}
     for found in e.errors(include_url=False):
-        name = str(found["loc"][0]) if found["loc"] else ""
+        name = str(found["loc"][0])
         pointer = f"/parameters/{name}"
-        if name not in model.model_fields:
-            by = f" by {method.name}" if method else ""
-            errors[pointer] = f"{name!r} is no parameter of {operation.name}{by}: {near(name, model.model_fields)}"
-        elif _per_image(model, name):  # of the many forms of a class, pydantic says for each why it is not that one
-            shown = repr(parameters[name])
-            errors[pointer] = f"{name} is {shown[:80]}: a class is {A_CLASS}; a list has one an image."
+        if pointer in errors:
+            continue
+        if _per_image(model, name):  # of the many forms of a class, pydantic says for each why it is not that one
+            errors[pointer] = f"{name} is {shown(parameters[name])}: a class is {A_CLASS}; a list has one an image."
         else:
             # As the caller wrote it: '-1' where a fraction was read, but of a list or an object the part at fault.
-            shown = repr(parameters.get(name) if len(found["loc"]) == 1 else found["input"])
+            value = parameters[name] if len(found["loc"]) == 1 else found["input"]
             message = found["msg"].removeprefix("Value error, ")
-            errors.setdefault(pointer, f"{name} is {shown[:80]}: {message[0].lower()}{message[1:]}.")
-    return BadParameter(" ".join(errors.values()), errors=[FieldError(p, d) for p, d in errors.items()])
+            errors[pointer] = f"{name} is {shown(value)}: {message[0].lower()}{message[1:]}."
+    return errors
+
+
+def _unknown(operation: Operation, method: Method[Any] | None, names: Sequence[str]) -> dict[str, str]:
+    """What is wrong with names that are no parameters, by pointer: each its own, or one for a great many."""
+    there = operation.parameters(method).model_fields
+    of = f"of {operation.name} by {method.name}" if method else f"of {operation.name}"
+    if len(names) > FIELDS:
+        detail = f"{len(names)} names are no parameters {of}, {shown(names[0])} the first: {near('', there)}"
+        return {"/parameters": detail}
+    return {f"/parameters/{name}": f"{shown(name)} is no parameter {of}: {near(name, there)}" for name in names}
 
 
 def _wrong(pointer: str, detail: str) -> BadParameter:

@@ -1,13 +1,13 @@
-"""The engine: merges the queries of all runs into shared passes, and sends each run its own rows.
+"""The engine: asks the network once for what many runs want to know, and gives every run the rows that are its.
 
     submit ──> waiting ──> running ──┐            ┌── a result
                               ^      │            ├── its own failure
                               │    step() ────────┤
                               └──────┘            └── cancelled, or stopped with what it had reached
 
-The law of this file: what a run is answered never depends on who else is aboard. Rows do not interact in eval mode, a
-pass is padded to a row count that a probe has shown to give the same bits (`network.Ladder`), and a failure belongs to
-one run alone.
+The law of this file: what a run is answered never depends on who else is aboard. A network in eval mode treats every
+row by itself, passes have only lengths at which a row's bits were found equal (`network.Ladder`), and a failure belongs
+to one run alone.
 
 One thread drives the engine (`step`, `run_until`); `submit`, `cancel` and `wake` may be called from any.
 """

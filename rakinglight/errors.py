@@ -18,7 +18,7 @@
     ├── DeadlineExceeded             504  time ran out before there was anything to show
     └── InternalError                500  our own fault, always worth a report
 
-Every message holds the value, the limit and the remedy, because it is the only documentation that its reader has open.
+Every message says what was sent, what is taken, and what to do: its reader has no other documentation open.
 """
 
 from __future__ import annotations
@@ -26,7 +26,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
+from itertools import islice
 from typing import Any, ClassVar
+
+#: Most fields at fault that one error names, and most characters of what it says of each, and in all. A caller can send
+#: thousands of faults in one request; the first few teach as much as all of them.
+FIELDS, FIELD_LENGTH, DETAIL_LENGTH = 20, 400, 2000
+#: Most characters of a caller's value, and most members of a caller's list, that an error quotes.
+SHOWN_LENGTH, SHOWN_MEMBERS = 80, 8
 
 
 @dataclass(frozen=True)
@@ -40,8 +47,8 @@ class FieldError:
 class RakinglightError(Exception):
     """The root: everything that this project raises on purpose.
 
-    detail         the value, the limit and the remedy, in a sentence or two
-    errors         the fields at fault, if there are any
+    detail         what was sent, what is taken, and what to do, in a sentence or two
+    errors         the fields at fault, if there are any; of more than FIELDS, the last says how many are left out
     retry_after_s  seconds after which trying again is worth it, if waiting helps
     """
 
@@ -51,9 +58,9 @@ class RakinglightError(Exception):
     grpc_status: ClassVar[str] = "INTERNAL"
 
     def __init__(self, detail: str, *, errors: Iterable[FieldError] = (), retry_after_s: float | None = None) -> None:
-        super().__init__(detail)
-        self.detail = detail
-        self.errors = tuple(errors)
+        self.detail = _cut(detail, DETAIL_LENGTH)
+        super().__init__(self.detail)
+        self.errors = _first_of(errors)
         self.retry_after_s = retry_after_s
 
     def __reduce__(self) -> Any:
@@ -179,8 +186,42 @@ def from_problem(problem: dict[str, Any]) -> RakinglightError:
 
 def near(name: str, names: Iterable[str]) -> str:
     """The end of a message about an unknown name: what was probably meant, or what there is."""
-    names = sorted(names)
+    name, names = name[:SHOWN_LENGTH], sorted(names)
     if close := get_close_matches(name, names, n=3, cutoff=0.5):
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
     shown = ", ".join(repr(n) for n in names[:12])
     return f"there is {shown}" + (f" and {len(names) - 12} more." if len(names) > 12 else ".")
+
+
+def shown(value: Any) -> str:
+    """`value` as Python writes it, in SHOWN_LENGTH characters at most. What is left out costs nothing."""
+    return _cut(_written(value, 3), SHOWN_LENGTH)
+
+
+def _written(value: Any, depth: int) -> str:
+    match value:
+        case str():
+            return repr(value[:SHOWN_LENGTH])
+        case dict() if depth:
+            members = [f"{_written(k, 0)}: {_written(v, depth - 1)}" for k, v in islice(value.items(), SHOWN_MEMBERS)]
+            return "{" + ", ".join(members) + (", …}" if len(value) > len(members) else "}")
+        case list() | tuple() if depth:
+            members = [_written(member, depth - 1) for member in value[:SHOWN_MEMBERS]]
+            return "[" + ", ".join(members) + (", …]" if len(value) > len(members) else "]")
+        case dict() | list() | tuple():
+            return "…"
+        case _:
+            return repr(value)
+
+
+def _cut(text: str, length: int) -> str:
+    """`text`, in at most `length` characters all of them UTF-8, which a caller's need not be."""
+    text = text if len(text) <= length else f"{text[: length - 1]}…"
+    return text.encode(errors="replace").decode()
+
+
+def _first_of(errors: Iterable[FieldError]) -> tuple[FieldError, ...]:
+    errors = list(errors)
+    if len(errors) > FIELDS:
+        errors[FIELDS - 1 :] = [FieldError("", f"And {len(errors) - FIELDS + 1} more.")]
+    return tuple(FieldError(_cut(e.pointer, FIELD_LENGTH), _cut(e.detail, FIELD_LENGTH)) for e in errors)

@@ -1,8 +1,8 @@
 """From a photograph to what the model sees: resize the shorter side, crop the middle. Needs no torch.
 
-The resize is one antialiased linear operator in float, with no 8-bit rounding between (Pillow's triangle filter, which
-torch calls bilinear with antialias), so it is the same for `classify`, which applies it, and for `attack`, which
-differentiates through it. It is separable: y = A x B^T with A [h, H] and B [w, W], the crop included.
+The resize is linear in the pixels, stays in floats from end to end, and antialiases (Pillow's triangle filter, which
+torch calls bilinear with antialias). So `classify`, which applies it, and `attack`, which differentiates through it,
+see the same image. It is separable: y = A x B^T with A [h, H] and B [w, W], the crop included.
 """
 
 from __future__ import annotations

@@ -178,6 +178,7 @@ class _LocalStream:
             "operation": operation.name,
             "method": method.name if method else None,
             "parameters": filled,
+            "seed": call.seed,
             "results": results,
             "cost": {kind: sum(cost[kind] for cost in costs) for kind in ("forward_rows", "gradient_rows")},
             "answered_by": bodies[0].get("answered_by", {}),

@@ -6,11 +6,11 @@ shows, the check that it makes, the default that it fills in and the table in `d
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
+from rakinglight.errors import shown
 from rakinglight.norms import NormName
 from rakinglight.objectives import Score
 
@@ -18,13 +18,23 @@ from rakinglight.objectives import Score
 def _fraction(value: Any) -> Any:
     """`"8/255"` is how the field writes an epsilon."""
     if not isinstance(value, str):
-        return value
+        return _number(value)
     if value.strip().endswith("%"):
-        raise ValueError(f"{value!r} is a percentage; write it in units of [0, 1], such as 0.03 or '8/255'")
+        raise ValueError(f"{shown(value)} is a percentage; write it in units of [0, 1], such as 0.03 or '8/255'")
+    above, slash, below = value.partition("/")
     try:
-        return float(Fraction(value.replace(" ", "")))
+        return float(above) / float(below) if slash else float(above)
     except (ValueError, ZeroDivisionError):
-        raise ValueError(f"{value!r} is neither a number nor a fraction such as '8/255'") from None
+        raise ValueError(f"{shown(value)} is neither a number nor a fraction such as '8/255'") from None
+
+
+def _number(value: Any) -> Any:
+    """Neither text nor a truth value passes for a number, as it would in Python."""
+    if isinstance(value, str):
+        raise ValueError("a number stands without quotes")
+    if isinstance(value, bool):
+        raise ValueError("a truth value is no number")
+    return value
 
 
 def as_fraction(value: float) -> str:
@@ -39,7 +49,15 @@ class Rank(BaseModel):
     """A class by the model's own order for the image at hand: 1 is its first answer, -1 its last."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    rank: int = Field(description="1 is the model's first answer, -1 its last.")
+    rank: int = Field(strict=True, description="1 is the model's first answer, -1 its last.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alone(cls, value: Any) -> Any:
+        # Else pydantic tells of every other member, and a caller can send millions.
+        if isinstance(value, dict) and len(value) > 1:
+            raise ValueError("it has the one member rank")
+        return value
 
 
 class PerImage:
@@ -71,14 +89,18 @@ StepSize = Annotated[
     BeforeValidator(_fraction, json_schema_input_type=_Length | str),
     Field(description="Length of one step, in units of [0, 1] in the chosen norm."),
 ]
-Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps.")]
+Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps."), BeforeValidator(_number)]
 NormChoice = Annotated[NormName, Field(description="The norm of the ball and of the step.")]
 ScoreChoice = Annotated[
     Score,
     Field(description="What is explained: the logit, the probability, or its logarithm. More is more of the class."),
 ]
-TopK = Annotated[int, Field(ge=1, le=1000, description="How many of the best classes to name.")]
-LayerNames = Annotated[
-    tuple[str, ...], Field(max_length=8, description="Layers whose activations come with the answer.")
+TopK = Annotated[
+    int, Field(ge=1, le=1000, description="How many of the best classes to name."), BeforeValidator(_number)
 ]
-RandomStart = Annotated[bool, Field(description="Start at a random point of the ball instead of at the image.")]
+LayerNames = Annotated[
+    tuple[str, ...], FailFast(), Field(max_length=8, description="Layers whose activations come with the answer.")
+]
+RandomStart = Annotated[
+    bool, Field(strict=True, description="Start at a random point of the ball instead of at the image.")
+]

@@ -25,6 +25,14 @@ Picture = Image.Image
 
 #: A picture whose shorter side has fewer pixels than this is enlarged: a digit of 32 pixels is a stamp on any screen.
 READABLE = 384
+#: No picture is enlarged beyond this many pixels on its longer side. A line of 9,000 x 1 cannot be made readable: 384
+#: pixels across, it would be 3.5 million long.
+LONGEST = 2048
+#: A perturbation is thinned out until its longer side has no more pixels than this.
+FINE = 1024
+#: zlib's, of 0 to 9. A photograph of 2000 x 2000 with one sign step added takes 0.4 s and 7.3 MB, where 6 takes 1.5 s
+#: and 6.6 MB: in the noise that attacks add, no level finds much.
+COMPRESSION = 1
 #: The share of a map's values that its colours tell apart; the few above are shown alike. A gradient's largest value is
 #: often ten times its 99th percentile: a linear scale up to it would show one bright pixel on black.
 SHOWN = 0.998
@@ -55,15 +63,21 @@ def overlay(seen: Array, values: Array, *, unit: str = "") -> Picture:
     blended = 1 - (1 - photograph) * (1 - _colours(scale, scaled))
     picture = enlarged(_from_unit(blended))
     note = "linear scale" + (f", cut at {top:.3g} (largest {size.max():.3g})" if top < size.max() else "")
-    return _stacked(picture, _legend(picture.width, scale, low, high, ", ".join(filter(None, (unit, note)))))
+    width = max(picture.width, READABLE)
+    return _stacked(picture, _legend(width, scale, low, high, ", ".join(filter(None, (unit, note)))))
 
 
 def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
-    """What `amplified` shows, with the factor written below it; and the factor."""
-    picture, factor = amplified(before, after)
-    picture = enlarged(picture)
-    said = f"the change, {factor} times amplified; grey is none"
-    return _stacked(picture, _caption(picture.width, said)), factor
+    """What `amplified` shows, with the factor written below it; and the factor.
+
+    Of a large image it shows every k-th pixel of every k-th row: a mean of neighbours would grey out a change whose
+    sign alternates, which is what most attacks make.
+    """
+    delta = _change(before, after)
+    factor, k = _factor(delta), _thinning(*delta.shape[:2])
+    picture = enlarged(_around_grey(delta[::k, ::k], factor))
+    said = f"the change, {factor} times amplified; grey is none" + (f"; 1 pixel of {k} each way" if k > 1 else "")
+    return _stacked(picture, _caption(max(picture.width, READABLE), said)), factor
 
 
 def amplified(before: Array, after: Array) -> tuple[Picture, int]:
@@ -72,10 +86,9 @@ def amplified(before: Array, after: Array) -> tuple[Picture, int]:
     before, after  uint8 [H, W, C] or float [C, H, W] in [0, 1], of the same size
     The factor is the largest whole number at which the largest change still fits; 1 where nothing changed.
     """
-    delta = _unit(after) - _unit(before)
-    largest = float(np.abs(delta).max(initial=0))
-    factor = max(1, math.floor(0.5 / largest + 1e-6)) if largest > 0 else 1
-    return _from_unit(np.clip(0.5 + factor * delta, 0, 1)), factor
+    delta = _change(before, after)
+    factor = _factor(delta)
+    return _around_grey(delta, factor), factor
 
 
 @dataclass(frozen=True)
@@ -88,7 +101,10 @@ class Panel:
 
 
 def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = READABLE) -> Picture:
-    """Pictures side by side, brought to one width, in rows of `columns` (up to four in one row)."""
+    """Pictures side by side, in rows of `columns` (up to four in one row), brought to one width.
+
+    A picture that would be longer than LONGEST then is narrower.
+    """
     if columns is None:
         columns = len(panels) if len(panels) <= 4 else math.ceil(math.sqrt(len(panels)))
     gap, words = 16, 52 if any(panel.title or panel.note for panel in panels) else 0
@@ -111,8 +127,11 @@ def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = R
 
 
 def enlarged(picture: Picture, shorter: int = READABLE) -> Picture:
-    """`picture`, enlarged by the smallest whole factor that brings its shorter side to `shorter` pixels or more."""
-    k = math.ceil(shorter / min(picture.size))
+    """`picture`, enlarged by the smallest whole factor that brings its shorter side to `shorter` pixels or more.
+
+    The factor is smaller, down to none, where the longer side would have more than LONGEST.
+    """
+    k = _enlargement(*picture.size, shorter)
     return picture if k <= 1 else picture.resize((picture.width * k, picture.height * k), Image.Resampling.NEAREST)
 
 
@@ -127,8 +146,24 @@ def to_png(picture: Picture, text: Mapping[str, str] | None = None) -> bytes:
     for key, value in (text or {}).items():
         chunks.add_text(key, value)
     out = io.BytesIO()
-    picture.save(out, "PNG", pnginfo=chunks)
+    picture.save(out, "PNG", pnginfo=chunks, compress_level=COMPRESSION)
     return out.getvalue()
+
+
+def most_png_bytes(height: int, width: int, channels: int) -> int:
+    """The bytes of a PNG of this size at worst, which is noise: it does not compress."""
+    rows = height * (1 + width * channels)
+    return rows + rows // 500 + 2048  # zlib's and PNG's own framing; the head, and some text
+
+
+def most_perturbation_bytes(height: int, width: int) -> int:
+    """The bytes of the PNG that `perturbation` makes of images of this size, at worst."""
+    k = _thinning(height, width)
+    height, width = math.ceil(height / k), math.ceil(width / k)
+    times = _enlargement(width, height)
+    page = height * times * max(width * times, READABLE) * 3
+    # A pixel that is repeated costs little more than once: by measurement under a half, and what zlib spends on a run.
+    return most_png_bytes(height, width, 3) * 3 // 2 + page // 64 + 16 * 1024  # and the caption
 
 
 def from_png(raw: bytes) -> Picture:
@@ -138,6 +173,31 @@ def from_png(raw: bytes) -> Picture:
     return picture
 
 
+def _enlargement(width: int, height: int, shorter: int = READABLE) -> int:
+    """The whole factor by which a picture of this size is enlarged."""
+    return max(1, min(math.ceil(shorter / min(width, height)), LONGEST // max(width, height)))
+
+
+def _thinning(height: int, width: int) -> int:
+    """k, where every k-th pixel of a perturbation of this size is shown."""
+    return math.ceil(max(height, width) / FINE)
+
+
+def _change(before: Array, after: Array) -> Array:
+    """[H, W, C] float32, the difference of two images in units of [0, 1]."""
+    return np.asarray(_unit(after) - _unit(before))
+
+
+def _factor(delta: Array) -> int:
+    """The largest whole number at which the largest value of `delta` still is 1/2 or less."""
+    largest = max(float(delta.max(initial=0)), -float(delta.min(initial=0)))
+    return max(1, math.floor(0.5 / largest + 1e-6)) if largest > 0 else 1
+
+
+def _around_grey(delta: Array, factor: int) -> Picture:
+    return _from_unit(np.clip(0.5 + factor * delta, 0, 1))
+
+
 def _shown(size: Array) -> float:
     """The value at which the colours end: that of SHOWN of the pixels, or the largest where most are zero."""
     top = float(np.quantile(size, SHOWN))
@@ -145,8 +205,10 @@ def _shown(size: Array) -> float:
 
 
 def _unit(image: Array) -> Array:
-    """[H, W, C] float64 in [0, 1] of either form of an image."""
-    return np.asarray(image / 255.0 if image.dtype == np.uint8 else image.transpose(1, 2, 0).astype(np.float64))
+    """[H, W, C] float32 in [0, 1] of either form of an image."""
+    if image.dtype == np.uint8:
+        return np.asarray(image / np.float32(255))
+    return np.asarray(image.transpose(1, 2, 0).astype(np.float32, copy=False))
 
 
 def _grey(pixels: Array) -> Array:
@@ -185,18 +247,20 @@ def _caption(width: int, words: str) -> Picture:
 
 
 def _stacked(above: Picture, below: Picture) -> Picture:
-    page = Image.new("RGB", (above.width, above.height + below.height), GROUND)
-    page.paste(above, (0, 0))
+    """`above` on `below`, which is as wide or wider."""
+    page = Image.new("RGB", (below.width, above.height + below.height), GROUND)
+    page.paste(above, ((below.width - above.width) // 2, 0))
     page.paste(below, (0, above.height))
     return page
 
 
 def _to_width(picture: Picture, width: int) -> Picture:
-    """At `width`, crisp where it is enlarged and smooth where it is made smaller."""
-    k = math.ceil(width / picture.width)
+    """At `width`, or LONGEST high if that is smaller: crisp where it is enlarged, smooth where it is made smaller."""
+    scale = min(width / picture.width, LONGEST / picture.height)
+    k = math.ceil(scale)
     crisp = picture.convert("RGB").resize((picture.width * k, picture.height * k), Image.Resampling.NEAREST)
-    height = round(picture.height * width / picture.width)
-    return crisp if crisp.width == width else crisp.resize((width, height), Image.Resampling.LANCZOS)
+    size = max(1, round(picture.width * scale)), max(1, round(picture.height * scale))
+    return crisp if crisp.size == size else crisp.resize(size, Image.Resampling.LANCZOS)
 
 
 def _fitted(words: str, size: int, width: int) -> str:

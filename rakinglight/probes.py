@@ -19,6 +19,8 @@ from typing import Any
 
 import torch
 
+from rakinglight.network import TRIED
+
 log = logging.getLogger("rakinglight.probes")
 
 
@@ -41,7 +43,9 @@ class Probes:
         key = f"{self.network}, {question}, {circumstances()}"
         with self._locked():  # one measures at a time: two at once would see each other's load
             known = self._read()
-            if key not in known:
+            if key not in known or not _plausible(question, known[key]):
+                if key in known:
+                    log.warning("%s says %r to %r: it is measured anew", self.path, known[key], question)
                 known[key] = measure()
                 self._write(known)
             return known[key]
@@ -70,6 +74,15 @@ class Probes:
         with self.path.with_suffix(".lock").open("w") as lock:
             flock(lock, LOCK_EX)
             yield
+
+
+def _plausible(question: str, found: Any) -> bool:
+    """Whether `found` can be what was measured. A file may have been damaged, or written by another version."""
+    if question.startswith("row counts"):
+        return isinstance(found, list) and bool(found) and found == [n for n in TRIED if n in found]
+    if question.startswith("quickest of"):
+        return found in question.removeprefix("quickest of ").split(" and ")
+    return isinstance(found, list) and all(isinstance(name, str) for name in found)
 
 
 def circumstances() -> str:

@@ -10,7 +10,7 @@ An algorithm is a generator. It yields one of these and is sent the answer:
 and its return value is its result. It knows neither the network nor who drives it.
 
 Rows are [n, C, H, W], pixels in [0, 1]; a single image [C, H, W] is one row, and then the answer has no row dimension
-either. In eval mode rows do not interact, so each row's gradient is its own, whoever else is in the pass.
+either. A network in eval mode treats every row by itself: whoever else is in the pass, a row's gradient stays the same.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A question: one operation on one image of one model, as it crosses from a door to an engine.
 
-A request with a list of images is so many questions. What a door has checked it need not check again, but the engine's
-side builds the same parameter model from it, so an engine never trusts its mail.
+A request about sixteen images becomes sixteen questions. What a door has checked it need not check again, but the
+engine's side builds the same parameter model from it, so an engine never trusts its mail.
 """
 
 from __future__ import annotations

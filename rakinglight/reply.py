@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from zipfile import BadZipFile
@@ -27,6 +28,11 @@ Entry = dict[str, Any]
 
 #: Where a picture stands in a reply: in JSON it is base64, and no name tells it from another string.
 PICTURES = frozenset({"adversarial", "overlay", "picture"})
+
+#: Bytes of all that an entry says in numbers and words, with room to spare.
+WORDS = 4096
+#: What an entry says of an exact tensor that it does not carry.
+LEFT_OUT = 'The image of exact is left out: the reply would be over its limit. "include": ["exact"] asks for it alone.'
 
 
 def check_include(operation: Operation, include: Collection[str] | None) -> frozenset[str]:
@@ -47,13 +53,16 @@ def finish(
     card: Card,
     include: Collection[str] | None,
     facts: Mapping[str, str],
+    *,
+    exact_image: bool = True,
 ) -> Entry:
     """One entry of a reply's `results`.
 
-    result   what the operation returned
-    pixels   the image that it was asked about, uint8 [H, W, C] or float32 [C, H, W]
-    include  the names that the entry carries beyond numbers and labels; None means all that the operation has
-    facts    what the text chunks of an adversarial PNG say: model, method, epsilon, request_id
+    result       what the operation returned
+    pixels       the image that it was asked about, uint8 [H, W, C] or float32 [C, H, W]
+    include      the names that the entry carries beyond numbers and labels; None means all that the operation has
+    facts        what the text chunks of an adversarial PNG say: model, method, epsilon, request_id
+    exact_image  whether `exact` has its image; without, it has what is said of the image, and `note` says why
     """
     wanted = check_include(operation, include)
     height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
@@ -65,8 +74,25 @@ def finish(
         if "perturbation" in wanted:
             picture, factor = pictures.perturbation(pixels, result["adversarial"])
             entry["perturbation"] = {"picture": pictures.to_png(picture), "factor": factor}
-        entry["adversarial"] = pictures.to_png(pictures.from_pixels(result["adversarial"]), facts)
+        if "adversarial" in wanted:
+            entry["adversarial"] = pictures.to_png(pictures.from_pixels(result["adversarial"]), facts)
+    if "exact" in result and not exact_image:
+        entry["exact"] = {name: value for name, value in result["exact"].items() if name != "image"}
+        entry["note"] = " ".join(filter(None, (result.get("note"), LEFT_OUT)))
     return {name: value for name, value in entry.items() if name in wanted or name not in operation.include}
+
+
+def most_bytes(names: Collection[str], height: int, width: int, channels: int) -> int:
+    """The bytes that an attack's entry takes at worst, in JSON: its arrays and pictures are base64 there.
+
+    names  those of `include` that it carries
+    """
+    parts = {
+        "adversarial": pictures.most_png_bytes(height, width, channels),
+        "exact": height * width * channels * np.dtype(np.float32).itemsize,
+        "perturbation": pictures.most_perturbation_bytes(height, width),
+    }
+    return WORDS + sum(4 * math.ceil(parts[name] / 3) for name in names)
 
 
 def facts(card: Card, method: str | None, parameters: Mapping[str, Any], request_id: str) -> dict[str, str]:

@@ -122,7 +122,7 @@ class Saliency(Answer):
 
     @property
     def map(self) -> Array:
-        """[H, W] of the image as the model saw it, raw and unscaled."""
+        """[H, W], a value for each pixel of the model's input, in units of the score."""
         return np.asarray(self._part("map"))
 
     @property
@@ -185,8 +185,14 @@ class Attack(Answer):
 
     @property
     def exact(self) -> Array:
-        """float32 [C, H, W] in [0, 1]: the image before it was rounded to grey levels."""
-        return np.asarray(self._part("exact")["image"])
+        """float32 [C, H, W] in [0, 1]: the image before it was rounded to grey levels.
+
+        Of a large image it comes only where `include` names it.
+        """
+        exact = self._part("exact")
+        if "image" not in exact:
+            raise AttributeError(self.entry["note"])
+        return np.asarray(exact["image"])
 
     @property
     def perturbation(self) -> Picture:

@@ -25,7 +25,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from rakinglight.errors import BadParameter, FieldError, InternalError, TooLarge
+from rakinglight.errors import BadParameter, FieldError, InternalError, TooLarge, shown
 
 Kind = Literal["request", "head", "progress", "heartbeat", "result", "problem"]
 KINDS = frozenset(get_args(Kind))
@@ -153,10 +153,10 @@ def array_from_json(value: dict[str, Any], pointer: str = "") -> np.ndarray[Any,
         return BadParameter(f"The tensor at {pointer or '/'}: {detail}", errors=[FieldError(pointer, detail)])
 
     name, shape, data = value.get("dtype"), value.get("shape"), value.get("data")
-    if name not in DTYPES:
-        raise wrong(f"dtype {name!r} is not one of {', '.join(sorted(DTYPES))}.")
+    if not isinstance(name, str) or name not in DTYPES:
+        raise wrong(f"dtype {shown(name)} is not one of {', '.join(sorted(DTYPES))}.")
     if not isinstance(shape, list) or len(shape) > 8 or not all(type(n) is int and 0 < n < 2**31 for n in shape):
-        raise wrong(f"shape {str(shape)[:80]} is not a list of at most 8 positive integers.")
+        raise wrong(f"shape {shown(shape)} is not a list of at most 8 positive integers.")
     if not isinstance(data, str):
         raise wrong("data is not a string; it holds the base64 of the little-endian bytes in C order.")
     try:

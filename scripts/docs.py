@@ -1,4 +1,4 @@
-"""Writes the parts of `docs/` that are read out of the code, so that no table is kept by hand.
+"""Writes the parts of `docs/` and of the README that are read out of the code, so that no table is kept by hand.
 
 A page holds its own words and, between two comments, a part that is made here:
 
@@ -22,8 +22,20 @@ from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.method import Method
 from rakinglight.parameters import as_fraction
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+#: Those that may have such a part.
+PAGES = (ROOT / "README.md", *sorted(DOCS.glob("*.md")))
 PART = re.compile(r"(<!-- (?P<name>[a-z-]+): made by scripts/docs -->\n).*?(<!-- end of (?P=name) -->)", re.DOTALL)
+
+
+def operations() -> str:
+    """Every operation in a line, with the names of its methods."""
+    rows = [
+        [f"`{operation.name}`", ", ".join(f"`{name}`" for name in operation.by_name), operation.summary]
+        for operation in OPERATIONS.values()
+    ]
+    return table(["operation", "methods", ""], rows)
 
 
 def methods() -> str:
@@ -216,7 +228,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
 
 
-PARTS: dict[str, Callable[[], str]] = {f.__name__: f for f in (methods, errors, settings, metrics, cli)}
+PARTS: dict[str, Callable[[], str]] = {f.__name__: f for f in (operations, methods, errors, settings, metrics, cli)}
 
 
 def fresh(page: str) -> str:
@@ -227,7 +239,7 @@ def fresh(page: str) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Write every page that is out of date, or with `--check` only name it. Returns the exit code."""
     stale = []
-    for path in sorted(DOCS.glob("*.md")):
+    for path in PAGES:
         page = path.read_text(encoding="utf-8")
         if (new := fresh(page)) != page:
             stale.append(path.name)

@@ -12,27 +12,47 @@ import binascii
 import json
 import re
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from rakinglight.catalogue import Operation
-from rakinglight.errors import BadParameter, FieldError, TooLarge, Unreadable, near
+from rakinglight.errors import FIELDS, BadParameter, FieldError, InternalError, TooLarge, Unreadable, near, shown
 from rakinglight.wire import array_from_json
 from service.core import Hold, Image
 from service.settings import Settings
+
+T = TypeVar("T")
 
 #: Bodies above this are parsed in a thread, so that others are not kept waiting.
 LARGE = 256 * 1024
 #: Parts of a form: more than any limit on images, and all parameters of any method several times over.
 MAX_FILES, MAX_FIELDS = 1000, 100
+#: Images and names that a JSON body may list; what the settings and the operation allow is fewer, and checked later.
+MAX_IMAGES, MAX_INCLUDE = 1000, 100
+#: Commas and opening brackets of a JSON text: many more than a thousand images and every parameter need. Reading them
+#: keeps all other requests waiting, which no thread can help.
+MAX_MARKS = 200_000
 
+_WHITESPACE = b" \t\r\n\v\f"
 _IMAGE = "base64 of a PNG, JPEG, WebP, BMP or GIF file, or an exact tensor {dtype, shape, data} with values in [0, 1]"
+
+
+def _at_most(count: int) -> BeforeValidator:
+    """Refuses a longer list before anything looks into it."""
+
+    def check(value: Any) -> Any:
+        if isinstance(value, list) and len(value) > count:
+            raise ValueError(f"it lists {len(value)}; at most {count} can be")
+        return value
+
+    return BeforeValidator(check)
 
 
 class Body(BaseModel):
@@ -40,14 +60,16 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    images: list[str | dict[str, Any]] = Field(default_factory=list, description=f"Each is {_IMAGE}.")
+    images: Annotated[list[str | dict[Any, Any]], _at_most(MAX_IMAGES)] = Field(
+        default_factory=list, max_length=MAX_IMAGES, description=f"Each is {_IMAGE}."
+    )
     method: str | None = Field(None, description="The method; the operation's first, if it is not named.")
-    parameters: dict[str, Any] = Field(default_factory=dict, description="What the operation and the method take.")
-    include: list[str] | None = Field(
+    parameters: dict[Any, Any] = Field(default_factory=dict, description="What the operation and the method take.")
+    include: Annotated[Annotated[list[str], Field(max_length=MAX_INCLUDE)] | None, _at_most(MAX_INCLUDE)] = Field(
         None, description="What a result carries beyond numbers and labels; all, if it is not named."
     )
     seed: int = Field(0, description="Every random choice follows it.")
-    deadline_s: float | None = Field(None, description="Seconds; what was reached by then is the answer.")
+    deadline_s: float | None = Field(None, description="Seconds; where they run out, the answer is the best so far.")
     max_rows: int | None = Field(None, description="Rows that each image may send through the network.")
     purpose: str | None = Field(None, description="Why this is done, for the ledger.")
 
@@ -85,7 +107,7 @@ async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Bod
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
         work = partial(_from_json, raw)
     elif kind == "multipart/form-data":
-        work = partial(_from_form, await _parts(raw, headers), operation)
+        work = partial(_from_form, raw, headers, operation)
     else:
         raise Unreadable(
             f"The Content-Type is {kind[:60]!r}; send application/json (curl: -H 'Content-Type: application/json') or "
@@ -102,12 +124,30 @@ def _from_json(raw: bytes) -> tuple[Body, list[Image]]:
     return body, [_image(image, f"/images/{i}") for i, image in enumerate(body.images)]
 
 
-def _object(raw: bytes | str, what: str) -> dict[str, Any]:
+def _read(raw: bytes | str) -> Any:
+    """The value that is written in `raw`. ValueError where it is not JSON, or not one value alone."""
+
     def refused(constant: str) -> Any:
         raise ValueError(f"{constant} is no JSON")
 
+    def once(members: list[tuple[str, Any]]) -> dict[str, Any]:
+        value: dict[str, Any] = {}
+        for name, member in members:
+            if name in value:
+                raise ValueError(f"{shown(name)} is given twice, and which one is meant cannot be known")
+            value[name] = member
+        return value
+
+    raw = raw if isinstance(raw, bytes) else raw.encode()
+    marks = sum(raw.count(mark) for mark in (b",", b"[", b"{"))
+    if marks > MAX_MARKS:
+        raise ValueError(f"it has {marks} commas and brackets, the limit is {MAX_MARKS}; arrays are sent as base64")
+    return json.loads(raw, parse_constant=refused, object_pairs_hook=once)
+
+
+def _object(raw: bytes | str, what: str) -> dict[str, Any]:
     try:
-        value = json.loads(raw, parse_constant=refused)
+        value = _read(raw)
     except (ValueError, RecursionError) as e:
         raise Unreadable(f"{what} is not JSON: {str(e)[:200]}.") from None
     if not isinstance(value, dict):
@@ -116,33 +156,40 @@ def _object(raw: bytes | str, what: str) -> dict[str, Any]:
 
 
 def _checked(values: Mapping[str, Any], *, strict: bool) -> Body:
+    known = {name: value for name, value in values.items() if name in Body.model_fields}
+    errors = _unknown([name for name in values if name not in known])
     try:
-        return Body.model_validate(values, strict=strict)
+        # Only what is known: pydantic would tell of every other name, and a caller can send millions.
+        body = Body.model_validate(known, strict=strict)
     except ValidationError as e:
-        errors: dict[str, str] = {}
         for found in e.errors(include_url=False):
             name = str(found["loc"][0])
             # A union says once for each of its kinds what is wrong; the place in the list is what a caller needs.
-            pointer = "/" + "/".join(str(part) for part in found["loc"][: 2 if isinstance(values[name], list) else 1])
-            if found["type"] == "extra_forbidden":
-                detail = f"{name!r} is not known beside the images: {near(name, Body.model_fields)}"
-                if name not in Body.model_fields:
-                    detail += " What a method takes stands in `parameters`."
-            else:
-                detail = f"{name} is {str(found['input'])[:80]!r}: {found['msg'][0].lower()}{found['msg'][1:]}."
-            errors.setdefault(pointer, detail)
-        raise BadParameter(" ".join(errors.values()), errors=[FieldError(*error) for error in errors.items()]) from None
+            pointer = "/" + "/".join(str(part) for part in found["loc"][: 2 if isinstance(known[name], list) else 1])
+            message = found["msg"].removeprefix("Value error, ")
+            errors.setdefault(pointer, f"{name} is {shown(found['input'])}: {message[0].lower()}{message[1:]}.")
+    if errors:
+        raise BadParameter(" ".join(errors.values()), errors=[FieldError(*error) for error in errors.items()])
+    return body
+
+
+def _unknown(names: Sequence[str]) -> dict[str, str]:
+    """What is wrong with names that are no members, by pointer: each its own, or one for a great many."""
+    there, end = Body.model_fields, "What a method takes stands in `parameters`."
+    if len(names) > FIELDS:
+        return {"": f"{len(names)} names are not known, {shown(names[0])} the first: {near('', there)} {end}"}
+    return {f"/{name}": f"{shown(name)} is not known beside the images: {near(name, there)} {end}" for name in names}
 
 
 def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
     if not isinstance(value, str):
         if unknown := set(value) - {"dtype", "shape", "data"}:
-            detail = f"{sorted(unknown)[0]!r} is no member of a tensor, which has dtype, shape and data."
+            detail = f"{shown(sorted(unknown)[0])} is no member of a tensor, which has dtype, shape and data."
             raise BadParameter(f"The tensor at {pointer}: {detail}", errors=[FieldError(pointer, detail)])
         return array_from_json(dict(value), pointer)
     text = re.sub(r"^data:[\w/+.-]*;base64,", "", value[:100]) + value[100:]
     try:
-        return base64.b64decode("".join(text.split()), validate=True)
+        return base64.b64decode(text.encode("ascii", "replace").translate(None, _WHITESPACE), validate=True)
     except (binascii.Error, ValueError) as e:
         detail = f"The image is not base64 ({e}); it is {_IMAGE}."
         raise BadParameter(detail, errors=[FieldError(pointer, detail)]) from None
@@ -151,10 +198,10 @@ def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
 # ── forms ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _from_form(parts: Iterable[tuple[str, bytes | str]], operation: Operation) -> tuple[Body, list[Image]]:
+def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body, list[Image]]:
     files: list[Image] = []
     fields: dict[str, list[str]] = defaultdict(list)
-    for name, content in parts:
+    for name, content in _parts(raw, headers):
         if name in ("image", "images"):
             files.append(content if isinstance(content, bytes) else _image(content, f"/images/{len(files)}"))
         else:
@@ -163,8 +210,15 @@ def _from_form(parts: Iterable[tuple[str, bytes | str]], operation: Operation) -
     return body, [*files, *(_image(image, f"/images/{len(files) + i}") for i, image in enumerate(body.images))]
 
 
-async def _parts(raw: bytes, headers: Headers) -> list[tuple[str, bytes | str]]:
+def _parts(raw: bytes, headers: Headers) -> list[tuple[str, bytes | str]]:
     """The parts of a form by name: bytes of files, text of fields."""
+    boundary = parse_options_header(headers["content-type"])[1].get(b"boundary")
+    if not boundary:
+        raise Unreadable("The form cannot be read: its Content-Type names no boundary.")
+    if b"--" + boundary + b"--" not in raw:
+        raise Unreadable(
+            f"The form cannot be read: it does not end with its boundary, {shown(boundary.decode('latin-1'))}."
+        )
 
     async def once() -> AsyncGenerator[bytes, None]:
         yield raw
@@ -172,15 +226,22 @@ async def _parts(raw: bytes, headers: Headers) -> list[tuple[str, bytes | str]]:
     parser = MultiPartParser(headers, once(), max_files=MAX_FILES, max_fields=MAX_FIELDS, max_part_size=len(raw))
     parser.spool_max_size = len(raw) + 1  # it is in memory already; nothing of it is to touch the disk
     try:
-        form = await parser.parse()
+        form = _at_once(parser.parse())
     except (MultiPartException, KeyError, ValueError) as e:
-        raise Unreadable(f"The form cannot be read: {getattr(e, 'message', e)}.") from None
+        raise Unreadable(f"The form cannot be read: {str(getattr(e, 'message', e)).rstrip('.')}.") from None
     try:
-        return [
-            (name, await part.read() if isinstance(part, UploadFile) else part) for name, part in form.multi_items()
-        ]
+        return [(name, part.file.read() if isinstance(part, UploadFile) else part) for name, part in form.multi_items()]
     finally:
-        await form.close()
+        _at_once(form.close())
+
+
+def _at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, which waits for nothing: so it can be done in a thread, beside the loop."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]
+    raise InternalError("A form that lies in memory was waited for.")
 
 
 def _text(name: str, content: bytes | str) -> str:
@@ -194,32 +255,69 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
     """The members of a Body that the fields of a form say."""
     values: dict[str, Any] = {}
     parameters: dict[str, Any] = {}
+    written: dict[str, Any] = {}
     for name, given in fields.items():
         if name == "include":
-            values[name] = [part.strip() for text in given for part in text.split(",") if part.strip()]
-        elif name in ("request", "parameters"):
-            said = _object(given[0], f"The part {name!r}")
-            values |= said if name == "request" else {}
-            parameters |= said if name == "parameters" else said.pop("parameters", {})
-        elif name in Body.model_fields:
-            values[name] = given[0]
+            values[name] = [part.strip() for text in given for part in text.split(",", MAX_INCLUDE) if part.strip()]
+        elif name in Body.model_fields or name == "request":
+            values[name] = _only(name, given)
         else:
             parameters[name] = given[0] if len(given) == 1 else given
-    return values | {"parameters": _typed(parameters, operation, values.get("method"))}
+    if "request" in values:
+        body = _checked(_object(values.pop("request"), "The part 'request'"), strict=True)
+        written = body.parameters
+        values = _both(values, body.model_dump(include=body.model_fields_set - {"parameters"}), "")
+    if "parameters" in values:
+        said = _object(values.pop("parameters"), "The part 'parameters'")
+        written = _both(said, written, "/parameters")
+    method = _checked(values, strict=False).method
+    return values | {"parameters": _both(_typed(parameters, operation, method), written, "/parameters")}
+
+
+def _only(name: str, given: list[str]) -> str:
+    if len(given) > 1:
+        detail = f"{name} is given {len(given)} times; once is enough."
+        raise BadParameter(detail, errors=[FieldError(f"/{name}", detail)])
+    return given[0]
+
+
+def _both(one: Mapping[str, Any], other: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+    """The members of both. Raises BadParameter for one that is in either."""
+    if twice := sorted(one.keys() & other.keys()):
+        errors = [FieldError(f"{pointer}/{name}", f"{shown(name)} is given twice; once is enough.") for name in twice]
+        raise BadParameter(errors[0].detail, errors=errors)
+    return {**one, **other}
 
 
 def _typed(parameters: Mapping[str, Any], operation: Operation, method: str | None) -> dict[str, Any]:
-    """Parameters that a form gave as text: lists and objects are JSON, and one value may stand for a list of one."""
-    known = operation.parameters(operation.method(method)).model_json_schema()["properties"]
+    """Parameters that a form gave as text, as JSON would have them.
+
+    Lists and objects are JSON, one value may stand for a list of one, and text that reads as a number or a truth value
+    is one where that is what the parameter takes. What reads as neither stays text, and is refused as such.
+    """
+    known = operation.parameters(operation.method(method))
+    lists = {name for name, schema in known.model_json_schema()["properties"].items() if schema.get("type") == "array"}
     typed: dict[str, Any] = {}
     for name, value in parameters.items():
         if isinstance(value, str) and value[:1] in ("{", "["):
             try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                detail = f"{name} is {value[:60]!r}, which is no JSON."
+                value = _read(value)
+            except (ValueError, RecursionError) as e:
+                detail = f"{name} is {shown(value)}, which is no JSON: {str(e)[:200]}."
                 raise BadParameter(detail, errors=[FieldError(f"/parameters/{name}", detail)]) from None
-        elif isinstance(value, str) and known.get(name, {}).get("type") == "array":
+        elif isinstance(value, str) and name in lists:
             value = [value]
+        elif isinstance(value, str) and name in known.model_fields:
+            value = _as(known.model_fields[name].annotation, value)
         typed[name] = value
     return typed
+
+
+def _as(kind: Any, text: str) -> Any:
+    """`text` as the whole number or the truth value that it says, if it says one and `kind` is that."""
+    if kind not in (int, bool):
+        return text
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValidationError:
+        return text

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -58,7 +58,7 @@ class Ask:
 
     version     None is the newest
     method      None is the operation's first
-    include     what a result carries beyond numbers and labels; None is all
+    include     arrays and pictures that a result brings, by name; None is all
     deadline_s  seconds from now; None is the setting's
     max_rows    rows that each image may spend; None is the setting's
     purpose     why, in the caller's words
@@ -98,7 +98,7 @@ class Progress:
 class Reply:
     """The answer to an Ask. In `results`, one an image, arrays are numpy and pictures are PNG bytes; doors encode them.
 
-    parameters   all of them, with the defaults filled in
+    parameters   all of them, with the defaults filled in: with `method` and `seed` they repeat the call
     cost         rows, of all images together
     answered_by  which backend answered queries of each kind
     """
@@ -107,6 +107,7 @@ class Reply:
     operation: str
     method: str | None
     parameters: Mapping[str, Any]
+    seed: int
     results: Sequence[Mapping[str, Any]]
     cost: Mapping[str, int]
     answered_by: Mapping[str, str | None]
@@ -122,8 +123,9 @@ class Reply:
 class Work:
     """A request that was found good: what is left is to do it.
 
-    filled  all parameters, with the defaults
-    begun   on `time.monotonic`'s clock
+    filled       all parameters, with the defaults
+    begun        on `time.monotonic`'s clock
+    exact_image  whether the reply has room for the exact tensors
     """
 
     ask: Ask
@@ -133,6 +135,7 @@ class Work:
     filled: Mapping[str, Any]
     questions: Sequence[Question]
     begun: float
+    exact_image: bool
 
 
 class Hold:
@@ -284,7 +287,8 @@ class Core:
             )
             for one, parameters in zip(pixels, each, strict=True)
         ]
-        return Work(ask, card, operation, method, filled, questions, begun)
+        exact_image = self._has_room_for_exact(pixels, ask, operation)
+        return Work(ask, card, operation, method, filled, questions, begun, exact_image)
 
     async def finish(self, work: Work, report: Callable[[Progress], None] = lambda progress: None) -> Reply:
         """Do `work`. `report` is told of progress. One image that fails ends the others."""
@@ -302,6 +306,7 @@ class Core:
             operation=work.operation.name,
             method=work.method.name if work.method else None,
             parameters=work.filled,
+            seed=work.ask.seed,
             results=results,
             cost={kind: sum(cost[kind] for cost in spent) for kind in ("forward_rows", "gradient_rows")},
             answered_by=bodies[0].get("answered_by", {}),
@@ -333,16 +338,18 @@ class Core:
 
     # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+    def check_count(self, images: int) -> None:
+        """Refuse a request of too many images; a door may ask before it unpacks them."""
+        if images > self.settings.images:
+            detail = f"{images} images are over the limit of {self.settings.images} a request; send several requests."
+            raise TooLarge(detail, errors=[FieldError("/images", detail)])
+
     def _check_limits(self, ask: Ask) -> tuple[float, int]:
         """The seconds and the rows that `ask` has."""
         settings = self.settings
+        self.check_count(len(ask.images))
         if not ask.images:
             raise _wrong("/images", f"images is empty; {ask.operation} needs one at least.")
-        if len(ask.images) > settings.images:
-            detail = (
-                f"{len(ask.images)} images are over the limit of {settings.images} a request; send several requests."
-            )
-            raise TooLarge(detail, errors=[FieldError("/images", detail)])
         if len(ask.purpose or "") > PURPOSE_LENGTH:
             raise _wrong("/purpose", f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough.")
         if not 0 <= ask.seed < 2**63:
@@ -394,14 +401,30 @@ class Core:
                 f"{card.input_shape[2]}."
             )
             raise TooLarge(f"Image {i}: {detail}", errors=[FieldError(f"/images/{i}", detail)])
-        if ask.include is None or "exact" in ask.include:
-            # float32, three bytes as four characters: better refused now than after the work
-            exact = sum(pixels.size for pixels in decoded) * 4 * 4 // 3
-            if exact > settings.reply_bytes:
-                raise TooLarge(
-                    f"The exact tensors of this reply take {exact} bytes; the limit is {settings.reply_bytes}. "
-                    'Leave them out with "include": ["adversarial"], or send fewer or smaller images.'
-                )
+        self._has_room_for_exact(decoded, ask, operation)
+
+    def _has_room_for_exact(self, decoded: Sequence[Array], ask: Ask, operation: Operation) -> bool:
+        """Whether the exact tensors of these images fit into the reply beside what else it carries, at worst.
+
+        Raises TooLarge where they do not and were asked for by name, or where the rest does not fit without them:
+        better refused now than after the work.
+        """
+        if "adversarial" not in operation.include:
+            return True
+        sizes = [(*_height_width(pixels), pixels.size) for pixels in decoded]
+
+        def most(names: Collection[str]) -> int:
+            return sum(reply.most_bytes(names, h, w, size // (h * w)) for h, w, size in sizes)
+
+        wanted, limit = reply.check_include(operation, ask.include), self.settings.reply_bytes
+        if (count := most(wanted)) <= limit:
+            return True
+        if ask.include is None and most(wanted - {"exact"}) <= limit:
+            return False
+        narrower = wanted > {"adversarial"} and most({"adversarial"}) <= limit
+        remedy = 'Narrow it with "include": ["adversarial"], or send' if narrower else "Send"
+        detail = f"The reply may take {count} bytes; the limit is {limit}. {remedy} fewer or smaller images."
+        raise TooLarge(detail, errors=[FieldError("/include" if narrower else "/images", detail)])
 
     async def _one(self, work: Work, i: int, report: Callable[[Progress], None]) -> Mapping[str, Any]:
         """The body of the result frame for image `i`."""
@@ -432,7 +455,15 @@ def _finished(work: Work, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str,
         result = dict(body["result"])
         if "adversarial" in result:
             result["queries"] = sum(body["cost"].values())
-        entry = reply.finish(work.operation, result, question.pixels, work.card, work.ask.include, facts)
+        entry = reply.finish(
+            work.operation,
+            result,
+            question.pixels,
+            work.card,
+            work.ask.include,
+            facts,
+            exact_image=work.exact_image,
+        )
         finished.append(entry)
     return finished
 

@@ -107,7 +107,7 @@ class DecodePool:
     def _decode(self, raw: bytes) -> Array:
         process = self._free.pop()  # there are as many as threads, so one is free
         try:
-            for attempt in (1, 2):  # the first process may die of something else than this image
+            for attempt in (1, 2):  # the first process may die of, or be held up by, something else than this image
                 try:
                     return process.ask(raw, self.limits)
                 except _Died as died:
@@ -190,7 +190,7 @@ class _Process:
             status = child.wait()
             self.kill()
             if too_long.is_set():
-                raise _Died(f"it took longer than {self.seconds:g} s", of_the_image=True) from None
+                raise _Died(f"it took longer than {self.seconds:g} s", of_the_image=False) from None
             raise _Died(f"the process ended with {status}", of_the_image=status == -signal.SIGXCPU) from None
         finally:
             watch.cancel()

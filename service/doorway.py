@@ -70,13 +70,16 @@ class Doorway:
             await self.app(scope, receive, send)
             return
         begun, headers = time.monotonic(), Headers(scope=scope)
+        verb = scope["method"]
+        if verb == "HEAD":  # is GET, and the server leaves the body out
+            scope = {**scope, "method": "GET"}
         visit = Visit(request_id_of(headers.get("x-request-id")))
         scope.setdefault("state", {})["visit"] = visit
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
                 visit.status = message["status"]
-                _stamp(MutableHeaders(raw=message["headers"]), visit)
+                stamp(MutableHeaders(raw=message["headers"]), visit)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(
@@ -93,23 +96,24 @@ class Doorway:
                     raise
                 await problem(error, visit)(scope, receive, stamped)
             finally:
-                self._record(scope, visit, time.monotonic() - begun)
+                self._record(scope, verb, visit, time.monotonic() - begun)
 
     def _admitted(self, path: str, headers: Headers) -> Caller:
         authorization = headers.get("authorization")
         if self.keyring.open:
             check_place(headers.get("host"), headers.get("origin"), self.core.settings.allowed_hosts)
-        if path in OPEN or (path == "/metrics" and self.core.settings.on_loopback):
+        settings = self.core.settings
+        if path in OPEN or (path == "/metrics" and settings.open_metrics and settings.on_loopback):
             return Caller("", frozenset())
         return self.keyring.admit(authorization, "metrics" if path == "/metrics" else None)
 
-    def _record(self, scope: Scope, visit: Visit, seconds: float) -> None:
+    def _record(self, scope: Scope, verb: str, visit: Visit, seconds: float) -> None:
         said = {"operation": visit.operation, "method": visit.method, "model": visit.model}
         self.core.metrics.answered("rest", code=visit.code, seconds=seconds, **said)
         log.log(
             _LEVELS.get(visit.status // 100, 20),
             "request",
-            verb=scope["method"] if scope["method"] in _VERBS else "other",
+            verb=verb if verb in _VERBS else "other",
             route=getattr(scope.get("route"), "path", None),
             **{name: value for name, value in said.items() if value},
             status=visit.status,
@@ -147,7 +151,8 @@ def told(e: Exception, visit: Visit) -> RakinglightError:
     return error
 
 
-def _stamp(headers: MutableHeaders, visit: Visit) -> None:
+def stamp(headers: MutableHeaders, visit: Visit) -> None:
+    """Put on `headers` what every answer carries."""
     headers["X-Request-ID"] = visit.request_id
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-store")

@@ -232,6 +232,7 @@ class Door:
             return self._about_models(call, request)
         with self._core.hold() as hold:
             hold.add(len(raw))
+            self._core.check_count(len(request.images))
             ask = _ask(call.operation, request, self._seconds(context), visit)
             work = await self._core.begin(ask, hold)
             visit.method = work.method.name if work.method else None

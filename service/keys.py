@@ -77,7 +77,8 @@ def check_place(host: str | None, origin: str | None, allowed_hosts: Collection[
     """Refuse what a web page elsewhere makes a browser on this machine send. Only needed where no key is asked for.
 
     host    the Host header: a page whose name was pointed at 127.0.0.1 still says its own name here
-    origin  the Origin header, which a browser adds to what a page sends
+    origin  the Origin header, which a browser adds to what a page sends: only our own pages' is known, which came from
+            the host and port that they call; another port of this machine is another's
     Raises Forbidden.
     """
     known = LOOPBACK | set(allowed_hosts)
@@ -87,7 +88,8 @@ def check_place(host: str | None, origin: str | None, allowed_hosts: Collection[
             f"The host {name!r} is none of this service's: call it by localhost or 127.0.0.1, or name the host in "
             "RAKINGLIGHT_ALLOWED_HOSTS."
         )
-    if origin is not None and _name(origin) not in known:
+    own = host is not None and origin is not None and origin.lower() == f"http://{host}".lower()
+    if origin is not None and not own and _name(origin) not in allowed_hosts:
         raise Forbidden(
             f"A page of {origin[:100]!r} may not call this service; name its host in RAKINGLIGHT_ALLOWED_HOSTS, or set "
             "a key."

@@ -19,6 +19,9 @@ from rakinglight.errors import BadParameter, FieldError, Unreadable
 from rakinglight.wire import DTYPES
 from service.core import Reply
 
+#: Members of a list among the parameters that are looked at; what an operation takes is fewer, and checked later.
+MAX_LISTED = 1000
+
 M = TypeVar("M", bound=Message)
 Array = np.ndarray[Any, Any]
 
@@ -66,10 +69,16 @@ def tensor(message: Any, pointer: str) -> Array:
 
 
 def parameters(message: Message) -> tuple[str | None, dict[str, Any]]:
-    """The method that an operation's parameters name, if they do, and all that is set among them."""
+    """The method that an operation's parameters name, if they do, and all that is set among them.
+
+    Raises BadParameter for a list of more than MAX_LISTED.
+    """
     method: str | None = None
     values: dict[str, Any] = {}
     for field, value in message.ListFields():
+        if field.is_repeated and len(value) > MAX_LISTED:
+            detail = f"{field.name} lists {len(value)}; at most {MAX_LISTED} can be."
+            raise BadParameter(detail, errors=[FieldError(f"/parameters/{field.name}", detail)])
         if field.containing_oneof is not None and field.containing_oneof.name == "method":
             method = field.name
             values |= {f.name: _plain(f, v) for f, v in value.ListFields()}

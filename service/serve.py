@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
@@ -51,9 +52,16 @@ def serve(
         logs.configure(settings.log_level, settings.log_format)
         archives = _archives(settings)
         _run(lambda: _serve(settings, archives))
-    except (ValidationError, ValueError, RakinglightError) as e:
-        typer.echo(f"rakinglight serve: {_told(e)}", err=True)
-        raise typer.Exit(1) from None
+    except (ValidationError, ValueError) as e:  # a setting that is wrong, or that cannot be had: a port in use
+        raise _end(_told(e), 2) from None
+    except RakinglightError as e:
+        raise _end(str(e), 3) from None
+
+
+def _end(why: str, code: int) -> typer.Exit:
+    """Say `why`. The codes are those of the other commands (`rakinglight.cli`)."""
+    typer.echo(f"rakinglight serve: {why}", err=True)
+    return typer.Exit(code)
 
 
 def _archives(settings: Any) -> list[Path]:
@@ -92,7 +100,7 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
         )
         core = Core(engine, settings, decoder)
         keyring = Keyring(settings.secret)
-        web = _Web(rest.application(core, keyring), settings.host, settings.port)
+        web = Web(rest.application(core, keyring), settings)
         door = grpc_door.server(core, keyring)
         await door.start()
         house.push_async_callback(door.stop, 0.0)
@@ -130,22 +138,31 @@ def _engine(settings: Any, archives: list[Path]) -> Engine:
     return TorchServeEngine(archives, home=settings.home, sockets=settings.engine_sockets, limits=limits)
 
 
-class _Web:
+class Web:
     """REST on uvicorn, on the loop that is running, with the signals left to us."""
 
-    def __init__(self, application: Any, host: str, port: int) -> None:
+    def __init__(self, application: Any, settings: Any) -> None:
         import uvicorn
+
+        from service import connections
 
         class Server(uvicorn.Server):
             @contextmanager
             def capture_signals(self) -> Iterator[None]:
                 yield
 
+        host = settings.host
         config = uvicorn.Config(
-            application, host=host, port=port, log_config=None, access_log=False, server_header=False, lifespan="on"
+            application,
+            http=connections.protocol(connections=settings.connections, head_s=settings.head_s),
+            h11_max_incomplete_event_size=connections.HEAD_BYTES,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            lifespan="on",
         )
         self._server = Server(config)
-        self._socket = config.bind_socket()
+        self._socket = _listening(host, settings.port)
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self._socket.getsockname()[1]}"
 
     async def start(self) -> None:
@@ -157,6 +174,18 @@ class _Web:
         self._server.should_exit = True
         self._server.config.timeout_graceful_shutdown = 1
         await self._serving
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """A socket at `port` that no child inherits. Raises ValueError where it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host.strip("[]"), port), family=family, backlog=2048)
+    except OSError as e:
+        raise ValueError(
+            f"REST cannot listen on {host}:{port} ({e.strerror}). Give another port with --port or RAKINGLIGHT_PORT; 0 "
+            "takes a free one."
+        ) from None
 
 
 @contextmanager
@@ -208,5 +237,12 @@ def _run(main: Callable[[], Any]) -> None:
 
 def _told(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        return "; ".join(map(_fault, error.errors()))
     return str(error)
+
+
+def _fault(error: Any) -> str:
+    """One of pydantic's; what was raised by our own checks says itself which setting it is about."""
+    if error["type"] == "value_error":
+        return str(error["ctx"]["error"])
+    return f"{'.'.join(map(str, error['loc']))}: {error['msg']}"

@@ -27,7 +27,10 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="RAKINGLIGHT_", extra="forbid", frozen=True, env_ignore_empty=True)
 
-    home: Path = Field(Path(".rakinglight"), description="Folder of archives, sockets, logs and what was measured.")
+    home: Path = Field(
+        Path(".rakinglight"),
+        description="Folder of archives, sockets, logs and measurements (delete `probes.json` to measure anew).",
+    )
     host: str = Field("127.0.0.1", description="Address that both doors listen on. Other than loopback needs a key.")
     port: int = Field(8000, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
     grpc_port: int = Field(8001, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
@@ -45,6 +48,9 @@ class Settings(BaseSettings):
     key_file: Path | None = Field(None, description="File that holds the key, so that it is in no environment.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names besides loopback's by which this service may be called where no key guards it."
+    )
+    open_metrics: bool = Field(
+        True, description="Whether `/metrics` needs no key on loopback; not so behind a proxy on the same machine."
     )
     reflection: bool = Field(True, description="Whether gRPC tells its own schema to who asks.")
 
@@ -65,6 +71,8 @@ class Settings(BaseSettings):
     bytes_in_flight: int = Field(
         1024 * MIB, ge=MIB, description="Most bytes of bodies and decoded images under way; more are refused with 503."
     )
+    connections: int = Field(512, ge=1, description="Most connections of REST at once; more are refused with 503.")
+    head_s: float = Field(10.0, gt=0, description="Seconds that the head of a request may take to arrive.")
     upload_s: float = Field(60.0, gt=0, description="Seconds that the body of a request may take to arrive.")
     grace_s: float = Field(30.0, ge=0, description="Seconds that requests under way have to finish at a stop.")
     heartbeat_s: float = Field(15.0, gt=0, description="Seconds of silence after which an event stream says it lives.")

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import rakinglight
 from scripts import docs as made
 
 ROOT = Path(__file__).parent.parent
@@ -40,16 +41,25 @@ def by_name(path: Path) -> str:
 # ── what is read out of the code ────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("path", sorted(DOCS.glob("*.md")), ids=by_name)
+@pytest.mark.parametrize("path", made.PAGES, ids=by_name)
 def test_made_parts_are_up_to_date(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     assert made.fresh(text) == text, "run `make docs`"
 
 
 def test_every_part_is_on_a_page() -> None:
-    assert {found["name"] for path in DOCS.glob("*.md") for found in made.PART.finditer(path.read_text())} == set(
-        made.PARTS
-    )
+    found = {part["name"] for path in made.PAGES for part in made.PART.finditer(path.read_text(encoding="utf-8"))}
+    assert found == set(made.PARTS)
+
+
+def test_the_readme_names_every_method() -> None:
+    from rakinglight.catalogue import OPERATIONS
+
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", readme, re.MULTILINE)
+    assert [(name, re.findall(r"`(\w+)`", methods)) for name, methods in rows] == [
+        (operation.name, list(operation.by_name)) for operation in OPERATIONS.values()
+    ]
 
 
 def test_every_method_and_parameter() -> None:
@@ -178,7 +188,9 @@ def examples(path: Path) -> Iterator[Example]:
 ALL = [example for path in PAGES for example in examples(path)]
 CURLS = [e for e in ALL if e.language == "bash" and "curl " in e.code]
 PROGRAMS = [e for e in ALL if e.language == "python" and re.search(r"^(import|from) ", e.code, re.MULTILINE)]
-RUN = [e for e in PROGRAMS if "my_package" not in e.code]
+#: They need each other, and are run one after another.
+OWN_NETWORK = [e for e in PROGRAMS if "MyNetwork" in e.code]
+RUN = [e for e in PROGRAMS if e not in OWN_NETWORK]
 QUOTED = [e for e in ALL if e.language == "python" and e not in PROGRAMS]
 
 
@@ -235,6 +247,30 @@ def test_python_prints_what_the_page_says(example: Example, live_service: Any, w
     found = subprocess.run(program, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     assert example.answer in (None, found.stdout)
+
+
+def test_a_network_of_one_s_own_goes_in_as_the_page_says(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe, training = OWN_NETWORK
+    build = next(e.code for e in ALL if "build my_recipe.py" in e.code).splitlines()[0]
+    monkeypatch.setenv("RAKINGLIGHT_HOME", "home")
+    (workplace / "my_recipe.py").write_text(recipe.code)
+    for command in (["-c", training.code], build.split()[1:]):
+        subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=120)
+
+    (workplace / "my_recipe.py").unlink()  # the archive stands alone
+    with rakinglight.local() as client:
+        answer = client.model("my-network").classify("docs/chelsea.jpg")
+    assert answer.prediction.label in ("cat", "dog")
+
+
+def test_a_recipe_that_imports_its_neighbour_is_taught_otherwise(workplace: Path) -> None:
+    (workplace / "broken_recipe.py").write_text("from lying_beside import MyNetwork\n")
+    program = [sys.executable, "-m", "model_store", "build", "broken_recipe.py", "--home", "home"]
+    found = subprocess.run(program, capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert "broken_recipe.py imports lying_beside" in found.stderr
+    assert "write the network into the recipe" in found.stderr
+    assert "Traceback" not in found.stderr
 
 
 @pytest.mark.parametrize("example", [e for e in ALL if e.language == "python"], ids=lambda e: e.where)

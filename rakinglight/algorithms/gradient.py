@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class Map(NamedTuple):
     """An explanation: one number a pixel, and where there are signs, one a channel.
 
-    map     [H, W], raw and unscaled
+    map     [H, W], not scaled
     signed  [C, H, W], or None
     """
 

@@ -11,12 +11,15 @@ import signal
 import socket
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
 
 #: Bytes of a unix socket's path that every system takes: sun_path holds 108 on Linux and 104 on macOS, with a zero.
 SOCKET_PATH_LIMIT = 103
+#: In a directory of sockets; whoever it is for keeps it locked.
+OWNER = "owner"
 SECRETS = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
 
 _PR_SET_PDEATHSIG = 1
@@ -43,20 +46,32 @@ async def end_group(process: asyncio.subprocess.Process) -> None:
 
 @contextmanager
 def socket_directory(base: Path, *, longest: str) -> Iterator[Path]:
-    """A new private directory under `base`, gone at the end.
+    """A new private directory under `base`, gone at the end; if its owner is killed before, when the next is made.
 
     Where the path of `longest` in it would be too long for a socket, it is in /tmp instead.
     """
     base.mkdir(mode=0o700, parents=True, exist_ok=True)
     base.chmod(0o700)
+    _remove_orphans([*base.iterdir(), *Path("/tmp").glob("rakinglight-*")])  # noqa: S108
     directory = Path(tempfile.mkdtemp(prefix="", dir=base))
     if len(os.fsencode(directory / longest)) > SOCKET_PATH_LIMIT:
         directory.rmdir()
         directory = Path(tempfile.mkdtemp(prefix="rakinglight-", dir="/tmp"))
     try:
-        yield directory
+        with (directory / OWNER).open("w") as lock:
+            flock(lock, LOCK_EX)  # let go by the kernel when this process ends, however it ends
+            yield directory
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _remove_orphans(directories: Iterable[Path]) -> None:
+    """Remove those that `socket_directory` made for a process that is no more. What else lies there is left alone."""
+    mine = [directory for directory in directories if directory.lstat().st_uid == os.getuid()]
+    for directory in mine:
+        with suppress(OSError), (directory / OWNER).open() as lock:  # not ours, gone meanwhile, or still owned
+            flock(lock, LOCK_EX | LOCK_NB)
+            shutil.rmtree(directory)
 
 
 def free_port() -> int:

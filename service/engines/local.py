@@ -15,15 +15,18 @@ from rakinglight.archives import read_card
 from rakinglight.errors import EngineAway
 from rakinglight.question import Question
 from rakinglight.wire import Frame
-from service.engines import EngineState
+from service.engines import EngineState, trial
 from service.engines.boarding import Boarding, Limits, WorkerLost, probe
 from service.engines.children import clean_environment, die_with_parent, end_group, socket_directory
 from service.engines.streams import frames
+from service.engines.trial import Stuck, ask_each, smallest
 
 log = logging.getLogger("rakinglight.local")
 
 #: Seconds before another child is started; a longer pause, each time twice, where the last could not even load.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 30.0
+#: Trials in a row that a child may fail before it is ended, each as long as a stream may be silent; seconds between.
+FAILURES, RETRY_S = 2, 0.5
 
 
 class LocalEngine:
@@ -121,28 +124,48 @@ class LocalEngine:
             self._reason = "the worker is loading its networks"
             process = self._process = await self._launch()
             try:
-                await self._watch(process)
+                why = await self._watch(process)
             finally:
                 loaded = self._up.is_set()
                 self._up.clear()
                 await asyncio.shield(end_group(process))
             self._restarts += 1
             pause = FIRST_PAUSE_S if loaded else min(2 * pause, LONGEST_PAUSE_S)
-            self._reason = f"the worker ended with code {process.returncode}; see worker.log"
+            self._reason = f"{why}; see worker.log"
             log.warning("%s; the next starts in %g s", self._reason, pause)
             await asyncio.sleep(pause)
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
-        """Return when the child has ended. Questions may go once its socket is there: it loads first."""
-        ended = asyncio.create_task(process.wait())
+    async def _watch(self, process: asyncio.subprocess.Process) -> str:
+        """Look after the child until it has ended, or has to be: it hangs. Returns why."""
+        ended, trying = asyncio.create_task(process.wait()), asyncio.create_task(self._try_out())
         try:
-            while not ended.done():
-                if not self._up.is_set() and self._socket.exists():
-                    self._reason = "ready"
-                    self._up.set()
-                await asyncio.wait([ended], timeout=None if self._up.is_set() else 0.05)
+            await asyncio.wait([ended, trying], return_when=asyncio.FIRST_COMPLETED)
+            return f"the worker ended with code {process.returncode}" if ended.done() else trying.result()
         finally:
             ended.cancel()
+            trying.cancel()
+
+    async def _try_out(self) -> str:
+        """Send questions to the child once each of its models has answered, and return why it must be replaced."""
+        while not self._socket.exists():  # noqa: ASYNC110  it loads first, and no event tells when a file is there
+            await asyncio.sleep(0.05)
+        failures, cards = 0, list(self.models.values())
+        while True:
+            try:
+                await ask_each(self, cards if not self._up.is_set() else smallest(cards))
+            except Stuck as e:
+                return f"the worker is stuck: {e}"
+            except WorkerLost as e:
+                failures += 1
+                self._up.clear()
+                self._reason = f"the worker does not answer: {e}"
+                if failures == FAILURES:
+                    return self._reason
+            else:
+                failures = 0
+                self._reason = "ready"
+                self._up.set()
+            await asyncio.sleep(trial.EVERY_S if self._up.is_set() else RETRY_S)
 
     async def _launch(self) -> asyncio.subprocess.Process:
         with (self.home / "logs" / "worker.log").open("ab") as output:

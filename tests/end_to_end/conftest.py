@@ -23,9 +23,11 @@ from service.engines.boarding import Limits
 from service.engines.local import LocalEngine
 from service.engines.torchserve import TorchServeEngine
 
-#: A network that ends its process when a gradient is asked at an image whose first pixel is white and second black.
+#: A network that does a deed, such as ending its process, when a gradient is asked at an image whose first pixel is
+#: white and second black.
 POISONOUS = """
     import os
+    import time
     import torch
     from torch import nn
     from rakinglight.recipe import Recipe
@@ -37,19 +39,19 @@ POISONOUS = """
 
         def forward(self, x):
             if x.requires_grad and bool(((x[:, 0, 0, 0] == 1) & (x[:, 0, 0, 1] == 0)).any()):
-                os._exit(1)
+                DEED
             return self.classes(x.flatten(1))
 
     recipes = [Recipe("poisonous", Poisonous, "", (3, 8, 8), (0.0,) * 3, (1.0,) * 3, tuple("abcd"), "A test.")]
 """
 
 
-def poisonous_archive(path: Path) -> Path:
+def poisonous_archive(path: Path, deed: str = "os._exit(1)") -> Path:
     from safetensors.torch import save
 
     from rakinglight.archives import find_recipe, run_recipes
 
-    code = textwrap.dedent(POISONOUS).encode()
+    code = textwrap.dedent(POISONOUS).replace("DEED", deed).encode()
     weights = save(find_recipe(run_recipes(code, "poisonous"), "poisonous").network().state_dict())
     zeros, ones = (0.0,) * 3, (1.0,) * 3
     digest = sha256(weights).hexdigest()

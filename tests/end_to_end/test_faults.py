@@ -14,10 +14,12 @@ import pytest
 
 from rakinglight.errors import Overloaded, RunKillsWorker
 from rakinglight.question import Question
+from service.engines import trial
+from service.engines.children import socket_directory
 from service.engines.local import LocalEngine
 from service.engines.torchserve import TorchServeEngine
 from tests.conftest import REPOSITORY
-from tests.end_to_end.conftest import POISON, answer, ready, same
+from tests.end_to_end.conftest import KINDS, POISON, answer, poisonous_archive, ready, same
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(180)]
 Either = TorchServeEngine | LocalEngine
@@ -108,6 +110,48 @@ async def test_its_host_is_started_again_when_it_is_killed(engine: Either) -> No
     assert engine.state.restarts > restarts
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_worker_whose_engine_is_stuck_is_replaced(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = poisonous_archive(tmp_path / "poisonous.mar", deed="time.sleep(3600)")
+    engine = KINDS[kind]([archive], home=tmp_path)
+    await engine.start()
+    try:
+        await ready(engine)
+        monkeypatch.setattr(trial, "STUCK_S", 2.0)
+        monkeypatch.setattr(trial, "EVERY_S", 0.2)
+        worker = (await engine.snapshot())["pid"]
+        sticking = asyncio.create_task(answer(engine, Question("saliency", "poisonous", POISON, seconds=300.0)))
+        async with asyncio.timeout(60):
+            while (await engine.snapshot()).get("pid", worker) == worker:
+                await asyncio.sleep(0.05)
+        sticking.cancel()
+        await asyncio.gather(sticking, return_exceptions=True)
+        assert engine.state.restarts > 0
+    finally:
+        await engine.stop()
+
+
+async def test_a_worker_that_hangs_is_replaced(
+    archive_store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "EVERY_S", 0.2)
+    shutil.copy(archive_store / "archives" / "lenet5-digits.mar", tmp_path)
+    engine = LocalEngine([tmp_path / "lenet5-digits.mar"], home=tmp_path)
+    await engine.start()
+    try:
+        await ready(engine)
+        worker = engine.pid
+        assert worker is not None
+        os.kill(worker, signal.SIGSTOP)
+        async with asyncio.timeout(40):
+            assert "result" in await answer(engine, digit(0, steps=3))
+        assert engine.pid != worker
+    finally:
+        await engine.stop()
+
+
 async def test_a_worker_that_was_given_up_is_revived_when_its_cause_is_gone(
     archive_store: Path, tmp_path: Path
 ) -> None:
@@ -182,3 +226,8 @@ async def test_nothing_outlives_a_gateway_that_is_killed(kind: str, archives: li
     await gateway.wait()
     _, alive = await asyncio.to_thread(psutil.wait_procs, started, timeout=10)
     assert not alive
+    (left,) = (tmp_path / "run").iterdir()
+    with socket_directory(tmp_path / "run", longest="socket") as new, socket_directory(new.parent, longest="socket"):
+        assert not left.exists()
+        assert new.exists()
+    assert list(new.parent.iterdir()) == []

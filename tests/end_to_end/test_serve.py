@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -159,16 +160,23 @@ def test_it_is_ready_within_thirty_seconds_answers_and_leaves_nothing(kind: str,
     assert_gone(started)
 
 
+def listening_by(*processes: psutil.Process) -> list[Any]:
+    """The addresses that `processes` listen at."""
+    return [
+        connection.laddr
+        for process in processes
+        for connection in process.net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+
+
 @ENGINES
 def test_it_listens_at_its_two_doors_and_answers_nobody_elsewhere(kind: str, archive_store: Path) -> None:
     with serving(kind, archive_store) as service:
         service.until_it_says("Ready", 30)
-        listening = [
-            connection.laddr
-            for process in service.processes
-            for connection in process.net_connections("inet")
-            if connection.status == psutil.CONN_LISTEN
-        ]
+        gateway, *children = service.processes
+        assert not service.ports & {address.port for address in listening_by(*children)}, "a door was inherited"
+        listening = listening_by(gateway, *children)
         assert {address.ip for address in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
         ports = {address.port for address in listening}
         assert ports >= service.ports
@@ -211,12 +219,28 @@ def test_what_is_under_way_at_a_stop_is_finished_and_new_work_refused(kind: str,
         assert service.end() == 0
 
 
-def test_a_wrong_setting_is_told_in_a_line(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "rakinglight.cli", "serve", "--host", "0.0.0.0", "--home", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY, check=False)
-    assert done.returncode == 1
-    assert "there is no key" in done.stderr
+def refused(*options: str) -> str:
+    """What `rakinglight serve` says when it will not start: its last line, and the code of a wrong command."""
+    command = [sys.executable, "-m", "rakinglight.cli", "serve", "--engine", "local", "--model", "lenet5-digits"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, cwd=REPOSITORY, check=False)
+    assert done.returncode == 2
     assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_wrong_setting_is_told_in_a_line(tmp_path: Path) -> None:
+    said = refused("--host", "0.0.0.0", "--home", str(tmp_path))
+    assert said.startswith("rakinglight serve: host is '0.0.0.0'")
+    assert "there is no key" in said
+
+
+@pytest.mark.parametrize(("option", "other"), [("--port", "--grpc-port"), ("--grpc-port", "--port")])
+def test_a_port_that_is_taken_is_told_with_a_remedy(option: str, other: str, archive_store: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = refused(option, str(port), other, "0", "--home", str(archive_store))
+    assert f"cannot listen on 127.0.0.1:{port}" in said
+    assert "0 takes a free one" in said
 
 
 # ── TorchServe in another container ─────────────────────────────────────────────────────────────────────────────────

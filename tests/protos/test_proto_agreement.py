@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2
 from rakinglight.catalogue import OPERATIONS, Operation
@@ -23,6 +23,8 @@ ABOUT_MODELS = {"ListModels", "GetModel"}
 #: What may stand beside `parameters` in any request (REST's `dataset`, `compare` and `deadline_s` have no field here:
 #: the first two are not there yet, and the last is the call's own deadline).
 BESIDE = {"model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose"}
+
+PROTO = REPOSITORY / "protos" / "rakinglight" / "v1" / "rakinglight.proto"
 
 METHODS = [(operation, method) for operation in OPERATIONS.values() for method in operation.methods]
 
@@ -57,12 +59,20 @@ def wanted_type(annotation: Any) -> str:
     return {float: "optional double", int: "optional int32", bool: "optional bool", str: "optional string"}[annotation]
 
 
+def enum_of(enum: EnumDescriptor) -> str:
+    prefix = f"{enum.name.upper()}_"
+    names = [value.name for value in enum.values]
+    assert names[0] == f"{prefix}UNSPECIFIED"
+    return "enum of " + ", ".join(name.removeprefix(prefix).lower() for name in names[1:])
+
+
+#: What an enum holds -> its name, of those that are in the proto.
+ENUMS = {enum_of(enum): name for name, enum in rakinglight_pb2.DESCRIPTOR.enum_types_by_name.items()}
+
+
 def found_type(field: FieldDescriptor) -> str:
     if field.enum_type is not None:
-        prefix = f"{field.enum_type.name.upper()}_"
-        names = [value.name for value in field.enum_type.values]
-        assert names[0] == f"{prefix}UNSPECIFIED"
-        return "enum of " + ", ".join(name.removeprefix(prefix).lower() for name in names[1:])
+        return enum_of(field.enum_type)
     plain = {
         FieldDescriptor.TYPE_DOUBLE: "double",
         FieldDescriptor.TYPE_INT32: "int32",
@@ -73,6 +83,26 @@ def found_type(field: FieldDescriptor) -> str:
     if field.is_repeated:
         return f"repeated {kind}"
     return f"optional {kind}" if field.has_presence else kind
+
+
+def lines_to_paste(operation: Operation, method: Method[Any]) -> str:
+    """What `method` needs in the proto: its place among the operation's methods, and its message."""
+    fields = operation.parameters(method).model_fields
+    message = f"{camel(method.name)}Parameters"
+    taken = [field.number for field in methods_oneof(operation).values()]
+    lines = [f"    {message} {method.name} = {max(taken, default=15) + 1};", "", f"// {method.summary}"]
+    lines.append(f"message {message} {{")
+    own = [name for name in annotated(operation, method) if name not in operation.own_parameters]
+    for number, name in enumerate(own, 1):
+        kind = wanted_type(fields[name].annotation)
+        lines += [f"  // {fields[name].description}", f"  {ENUMS.get(kind, kind)} {name} = {number};"]
+    return "\n".join([*lines, "}"])
+
+
+def without_comments(proto: str) -> list[str]:
+    """Its lines that say something; `{}` on two lines, as every other message has it."""
+    lines = proto.replace("{}", "{\n}").splitlines()
+    return [line for line in lines if line.strip() and not line.strip().startswith("//")]
 
 
 def test_every_operation_has_a_call_and_its_streaming_twin_and_there_is_no_other_call() -> None:
@@ -98,6 +128,25 @@ def test_every_request_is_laid_out_alike(operation: Operation) -> None:
     layout = {field.name: field.number for field in MESSAGES[f"{camel(operation.name)}Request"].fields}
     assert layout == {field.name: field.number for field in MESSAGES["ClassifyRequest"].fields}
     assert set(layout) == BESIDE
+
+
+@pytest.mark.parametrize(("operation", "method"), METHODS, ids=[method.name for _, method in METHODS])
+def test_every_method_has_its_message(operation: Operation, method: Method[Any]) -> None:
+    if method.name not in methods_oneof(operation):
+        pytest.fail(
+            f"{method.name} is not in the proto. Paste the first line into `oneof method` of "
+            f"{camel(operation.name)}Parameters in {PROTO.relative_to(REPOSITORY)}, the others below that message, and "
+            f"run scripts/protos:\n\n{lines_to_paste(operation, method)}\n",
+            pytrace=False,
+        )
+
+
+@pytest.mark.parametrize(("operation", "method"), METHODS, ids=[method.name for _, method in METHODS])
+def test_the_lines_to_paste_are_those_of_the_methods_that_are_there(operation: Operation, method: Method[Any]) -> None:
+    place, *message = without_comments(lines_to_paste(operation, method))
+    proto = without_comments(PROTO.read_text("utf-8"))
+    assert place.partition(" = ")[0] in [line.partition(" = ")[0] for line in proto]
+    assert "\n".join(message) in "\n".join(proto)
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)

@@ -117,6 +117,36 @@ def test_a_corrupted_file_is_measured_anew(content: str, tmp_path: Path) -> None
     assert list(json.loads(path.read_text()).values()) == [[2]]
 
 
+@pytest.mark.parametrize(
+    ("question", "sound", "damaged"),
+    [
+        ("row counts of a", [1, 2], [[], [2, 1], [1, 5], ["1"], [None], {}, 4, "1", None]),
+        ("quickest of a and b", "b", ["c", "", ["a"], {}, 1, None]),
+        ("lonely layers of a", ["b"], ["layer", [1], [["layer"]], {}, None]),
+    ],
+)
+def test_what_cannot_have_been_measured_is_measured_anew(
+    question: str, sound: object, damaged: list[object], tmp_path: Path
+) -> None:
+    for i, found in enumerate(damaged):
+        probes = Probes(tmp_path / "probes.json", str(i))
+        probes(question, lambda found=found: found)  # type: ignore[misc]
+        assert probes(question, lambda: sound) == sound, found
+        assert probes(question, pytest.fail) == sound
+
+
+def test_a_damaged_file_stops_no_start(archive_store: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = find_archives(archive_store)["lenet5-digits"]
+    load_network(path, home=tmp_path)
+    file = tmp_path / "probes.json"
+    file.write_text(
+        json.dumps({key: [] if isinstance(found, list) else {} for key, found in json.loads(file.read_text()).items()})
+    )
+    with caplog.at_level("INFO"):
+        network = load_network(path, home=tmp_path)
+    assert f"forward {', '.join(map(str, network.forward_ladder.counts))}" in caplog.text
+
+
 def test_a_restarted_worker_gives_the_same_bits(archive_store: Path) -> None:
     path = find_archives(archive_store)["lenet5-digits"]
     first, second = load_network(path, home=archive_store), load_network(path, home=archive_store)

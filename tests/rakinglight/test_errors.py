@@ -14,6 +14,7 @@ from rakinglight.errors import (
     Overloaded,
     from_problem,
     near,
+    shown,
 )
 
 each_code = pytest.mark.parametrize("kind", CODES.values(), ids=CODES)
@@ -82,3 +83,38 @@ def test_fields_and_patience_appear_only_where_there_are_any() -> None:
 )
 def test_an_unknown_name_is_answered_with_the_near_ones(name: str, names: list[str], end: str) -> None:
     assert near(name, names).endswith(end)
+
+
+def test_a_name_without_end_is_answered_as_soon() -> None:
+    assert near("pgd" * 10**6, ["pgd", "fgsm"]) == "there is 'fgsm', 'pgd'."
+
+
+def test_of_a_great_many_faults_the_first_are_named_and_the_others_counted() -> None:
+    wrong = BadParameter("No.", errors=[FieldError(f"/{i}", "b") for i in range(1000)])
+    assert [e.pointer for e in wrong.errors] == [*(f"/{i}" for i in range(errors.FIELDS - 1)), ""]
+    assert wrong.errors[-1].detail == f"And {1000 - errors.FIELDS + 1} more."
+    assert from_problem(wrong.problem()).errors == wrong.errors
+
+
+def test_what_an_error_says_has_an_end_and_can_be_written() -> None:
+    wrong = BadParameter("\ud800" + "a" * 10**6, errors=[FieldError("/" + "b" * 10**6, "c" * 10**6)])
+    assert len(wrong.detail) == errors.DETAIL_LENGTH
+    assert wrong.detail[:2] + wrong.detail[-1] == "?a…"
+    assert {len(wrong.errors[0].pointer), len(wrong.errors[0].detail)} == {errors.FIELD_LENGTH}
+    assert from_problem(wrong.problem()).detail == wrong.detail
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("8/255", "'8/255'"),
+        ({"rank": [1, 2.5, None]}, "{'rank': [1, 2.5, None]}"),
+        ([0] * 10**6, "[0, 0, 0, 0, 0, 0, 0, 0, …]"),
+        ({i: i for i in range(10**6)}, "{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, …}"),
+        ([[[["deep"]]]], "[[[…]]]"),
+        ("x" * 10**6, "'" + "x" * 78 + "…"),
+    ],
+    ids=["text", "small", "long", "wide", "deep", "wordy"],
+)
+def test_a_value_is_shown_in_short(value: object, words: str) -> None:
+    assert shown(value) == words

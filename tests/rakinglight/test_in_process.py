@@ -38,15 +38,15 @@ def digit() -> Array:
 
 def test_a_reply_has_every_member_of_the_contracts(model: Model, digit: Array) -> None:
     reply = model.attack(digit, "pgd", steps=3).reply
-    contract = {"model", "operation", "method", "parameters", "results", "cost", "elapsed_ms", "request_id"}
+    contract = {"model", "operation", "method", "parameters", "seed", "results", "cost", "elapsed_ms", "request_id"}
     assert contract <= set(reply)
     assert reply["cost"] == {"forward_rows": 3, "gradient_rows": 3}
     assert reply["parameters"]["steps"] == 3
 
 
-def test_its_method_and_parameters_repeat_the_call(model: Model, digit: Array) -> None:
+def test_its_method_parameters_and_seed_repeat_the_call(model: Model, digit: Array) -> None:
     first = model.attack(digit, "pgd", steps=3, epsilon="8/255", random_start=True, seed=5)
-    again = model.attack(digit, first.reply["method"], seed=5, **first.reply["parameters"])
+    again = model.attack(digit, first.reply["method"], seed=first.reply["seed"], **first.reply["parameters"])
     assert again.adversarial_png.split(b"tEXt")[-1] == first.adversarial_png.split(b"tEXt")[-1]
     np.testing.assert_array_equal(again.exact, first.exact)
 

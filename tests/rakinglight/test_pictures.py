@@ -1,5 +1,6 @@
 """Pictures: they say what they show, and show what they say."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,49 @@ def luminance(picture: Image.Image, x: int, y: int) -> float:
 )
 def test_small_pictures_grow_by_whole_factors(side: int, enlarged: int) -> None:
     assert pictures.enlarged(Image.new("L", (side, side))).size == (enlarged, enlarged)
+
+
+SHAPES = [(1, 9000), (9000, 1), (1, 1), (3, 700), (2000, 2000)]
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_no_picture_is_enlarged_beyond_bounds(height: int, width: int) -> None:
+    picture = pictures.enlarged(Image.new("L", (width, height)))
+    assert max(picture.size) <= max(pictures.LONGEST, height, width)
+    assert min(picture.size) >= min(height, width)
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_a_perturbation_of_any_shape_is_a_small_picture_that_can_be_read(height: int, width: int) -> None:
+    before = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    after = np.random.default_rng(1).integers(0, 256, (height, width, 3), np.uint8)
+    begun = time.monotonic()
+    picture, _ = pictures.perturbation(before, after)
+    raw = pictures.to_png(picture)
+    assert time.monotonic() - begun < 5  # it was minutes, and gigabytes
+    assert pictures.READABLE <= picture.width <= pictures.LONGEST
+    assert picture.height <= pictures.LONGEST + 30
+    assert len(raw) <= pictures.most_perturbation_bytes(height, width)
+
+
+@pytest.mark.parametrize("side", [8, 28, 32, 100, 130, 200, 224, 300, 500, 1100])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_no_png_is_larger_than_was_said(side: int, channels: int) -> None:
+    after = np.random.default_rng(0).integers(0, 256, (side, side, channels), np.uint8)
+    picture, _ = pictures.perturbation(np.full_like(after, 128), after)
+    assert len(pictures.to_png(picture)) <= pictures.most_perturbation_bytes(side, side)
+    assert len(pictures.to_png(pictures.from_pixels(after))) <= pictures.most_png_bytes(side, side, channels)
+
+
+def test_the_perturbation_of_a_large_image_is_thinned_out_and_says_so() -> None:
+    before = grey(2000, 1500, level=100)
+    after = before.copy()
+    after[::2, ::2] += 8
+    after[1::2, 1::2] -= 8
+    picture, factor = pictures.perturbation(before, after)
+    shown = np.asarray(picture)[:1000]
+    assert (shown.shape[1], factor) == (750, 15)
+    assert (shown > 240).all()  # every second pixel of every second row, and no mean with those that went down
 
 
 def test_enlarging_keeps_every_pixel() -> None:
@@ -100,6 +144,13 @@ def test_either_form_of_an_image_will_do() -> None:
 def test_a_sheet_has_room_for_all(count: int, columns: int, rows: int) -> None:
     page = pictures.sheet([pictures.Panel(Image.new("RGB", (100, 100)))] * count, width=100)
     assert page.size == (16 + columns * 116, 16 + rows * 116)
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_a_sheet_of_any_shape_has_bounds(height: int, width: int) -> None:
+    page = pictures.sheet([pictures.Panel(Image.new("RGB", (width, height)))] * 2)
+    assert page.width == 16 + 2 * (pictures.READABLE + 16)
+    assert page.height <= pictures.LONGEST + 2 * 16
 
 
 def test_a_title_that_is_too_long_is_cut() -> None:

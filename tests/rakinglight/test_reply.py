@@ -9,6 +9,7 @@ import pytest
 from rakinglight import catalogue, pictures, reply
 from rakinglight.card import Card
 from rakinglight.errors import BadParameter, InternalError, NotAcceptable
+from rakinglight.results import Attack
 
 CARD = Card("small", "1.0", (3, 8, 8), (0.0,) * 3, (1.0,) * 3, ("cat", "dog"), "0" * 64, "Made by a test.")
 PIXELS = np.random.default_rng(0).integers(0, 200, (10, 12, 3), np.uint8)
@@ -58,6 +59,25 @@ def test_a_grey_adversarial_stays_grey() -> None:
 
 def test_the_perturbation_says_how_much_it_is_amplified() -> None:
     assert finished("attack", attacked())["perturbation"]["factor"] == 15
+
+
+@pytest.mark.parametrize("note", [None, "epsilon is small."])
+def test_an_exact_tensor_that_does_not_fit_leaves_its_numbers_and_a_note(note: str | None) -> None:
+    result = attacked() | ({"note": note} if note else {})
+    entry = reply.finish(catalogue.operation("attack"), result, PIXELS, CARD, None, FACTS, exact_image=False)
+    assert set(entry["exact"]) == {"success", "after", "distance"}
+    assert entry["note"] == " ".join(filter(None, (note, reply.LEFT_OUT)))
+    assert {"adversarial", "perturbation"} <= set(entry)
+    answer = Attack(entry, {})
+    with pytest.raises(AttributeError, match=r'"include": \["exact"\]'):
+        answer.exact  # noqa: B018
+
+
+@pytest.mark.parametrize("include", [(), ("adversarial",), ("exact",), ("perturbation",), None], ids=str)
+def test_no_attack_has_more_bytes_than_was_said(include: tuple[str, ...] | None) -> None:
+    names = reply.check_include(catalogue.operation("attack"), include)
+    entry = finished("attack", attacked(), include)
+    assert len(json.dumps(reply.to_json(entry))) <= reply.most_bytes(names, 10, 12, 3)
 
 
 @pytest.mark.parametrize(

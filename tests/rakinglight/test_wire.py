@@ -174,7 +174,7 @@ def four_bytes(**changes: Any) -> dict[str, Any]:
         pytest.param(four_bytes(shape=[-4]), r"shape \[-4\] is not", id="negative"),
         pytest.param(four_bytes(shape=[2.0, 2]), r"shape \[2.0, 2\] is not", id="float"),
         pytest.param(four_bytes(shape=[True, 4]), r"shape \[True, 4\] is not", id="bool"),
-        pytest.param(four_bytes(shape="4"), "shape 4 is not", id="text"),
+        pytest.param(four_bytes(shape="4"), "shape '4' is not", id="text"),
         pytest.param(four_bytes(shape=[1] * 65), r"shape \[1, 1, .* is not a list of at most 8", id="65 dimensions"),
         pytest.param(four_bytes(shape=[2**31 - 1] * 8), "data holds 4 bytes, uint8 of shape", id="enormous"),
         pytest.param(four_bytes(shape=[5]), r"data holds 4 bytes, uint8 of shape \[5\] is 5", id="too few"),

@@ -149,7 +149,7 @@ async def test_the_same_answer_by_both(rest: httpx2.AsyncClient, stub: Any, oper
     said = {"model": "small"} | said
     first, second = await by_rest(rest, operation, said), await by_grpc(stub, operation, said)
     assert "code" not in first, first
-    for name in ("model", "cost", "answered_by"):
+    for name in ("model", "seed", "cost", "answered_by"):
         assert first[name] == second[name]
     assert len(first["results"]) == len(second["results"]) == len(said["images"])
     for one, other in zip(first["results"], second["results"], strict=True):

@@ -1,14 +1,17 @@
 """The one call behind both doors: what it refuses before any work, and what it makes of the answers."""
 
 import asyncio
+import json
 import subprocess
 import sys
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rakinglight.catalogue import OPERATIONS
 from rakinglight.errors import (
     BadParameter,
     EngineAway,
@@ -19,7 +22,10 @@ from rakinglight.errors import (
     RunKillsWorker,
     TooLarge,
 )
+from rakinglight.pictures import LONGEST, from_png
+from rakinglight.reply import to_json
 from service.core import Ask, Progress, Reply
+from service.settings import Settings
 from tests.service.conftest import House
 from tests.service.pictures_at_hand import bomb, noise, png
 
@@ -27,6 +33,16 @@ PICTURE = png(noise())
 PGD: dict[str, Any] = {"operation": "attack", "method": "pgd", "parameters": {"steps": 3}}
 #: As many steps as there may be: hours of work, were nobody to stop it. It costs nothing to ask.
 LONG: dict[str, Any] = {"operation": "attack", "method": "pgd", "parameters": {"steps": 1000}}
+
+
+@dataclass
+class AtHand:
+    """A Decoder that has the pixels already."""
+
+    pixels: np.ndarray[Any, Any]
+
+    async def decode(self, raw: bytes) -> np.ndarray[Any, Any]:
+        return self.pixels
 
 
 def ask(**changes: Any) -> Ask:
@@ -60,6 +76,36 @@ async def test_include_narrows_the_result(house: House) -> None:
     reply = await house.core.answer(ask(operation="attack", include=["adversarial"]))
     assert "adversarial" in reply.results[0]
     assert not {"exact", "perturbation"} & set(reply.results[0])
+
+
+@pytest.mark.parametrize("include", [None, ["exact"]], ids=["all", "exact alone"])
+async def test_the_exact_tensor_is_left_out_where_it_would_not_fit(house: House, include: list[str] | None) -> None:
+    large = ask(operation="attack", images=[png(noise(90, 100))] * 2, include=include)
+    first = (await house.core.answer(large)).results[0]
+    assert {"success", "after", "distance"} <= set(first["exact"])
+    assert ("image" in first["exact"], "note" in first) == ((True, False) if include else (False, True))
+    assert ("adversarial" in first) == (include is None)
+
+
+async def test_an_attack_at_the_promised_size_is_answered_as_json(house: House, settings: Settings) -> None:
+    promised = Settings(home=settings.home)
+    house.core.settings = promised
+    house.core.decoder = AtHand(noise(2000, 2000))
+    reply = await house.core.answer(ask(operation="attack", images=[b"at hand"]))
+    assert "image" not in reply.results[0]["exact"]
+    picture = from_png(reply.results[0]["adversarial"])
+    assert picture.size == (2000, 2000)
+    assert len(json.dumps(to_json(reply.members()))) < promised.reply_bytes
+    with pytest.raises(TooLarge, match="Narrow it with"):
+        await house.core.answer(ask(operation="attack", images=[b"at hand"], include=["adversarial", "exact"]))
+    assert len(house.engine.asked) == 1
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 9000), (9000, 1), (1, 1)])
+async def test_images_of_any_shape_are_attacked(house: House, height: int, width: int) -> None:
+    reply = await house.core.answer(ask(operation="attack", images=[png(noise(height, width))]))
+    assert from_png(reply.results[0]["adversarial"]).size == (width, height)
+    assert max(from_png(reply.results[0]["perturbation"]["picture"]).size) <= LONGEST
 
 
 async def test_an_exact_tensor_is_an_image(house: House) -> None:
@@ -121,8 +167,12 @@ FAULTS = [
         {"operation": "attack", "images": [png(noise(101, 100))]}, TooLarge, "looks at 8 x 8", id="too large to attack"
     ),
     pytest.param(
-        {"operation": "attack", "images": [png(noise(90, 100))] * 3, "include": None},
-        TooLarge, "Leave them out", id="a reply too large",
+        {"operation": "attack", "images": [png(noise(90, 100))] * 3, "include": ["adversarial", "exact"]},
+        TooLarge, 'Narrow it with "include"', id="a reply too large as it was asked for",
+    ),
+    pytest.param(
+        {"operation": "attack", "images": [png(noise(100, 100))] * 3, "include": ["exact", "perturbation"]},
+        TooLarge, "Send fewer or smaller", id="a reply too large that its picture would not make small",
     ),
 ]  # fmt: skip
 
@@ -218,9 +268,9 @@ async def test_a_model_tells_all_that_is_needed_to_ask(house: House) -> None:
     assert told["layers"] == [{"name": "0", "shape": [4, 6, 6]}]
     assert told["limits"]["images"] == 3
     methods = {o["name"]: [m["name"] for m in o["methods"]] for o in told["operations"]}
-    assert methods == {"classify": [], "saliency": ["gradient"], "attack": ["fgsm", "pgd"]}
-    (attack,) = (o for o in told["operations"] if o["name"] == "attack")
-    assert attack["methods"][1]["parameters"]["properties"]["steps"]["maximum"] == 1000
+    assert methods == {name: list(operation.by_name) for name, operation in OPERATIONS.items()}
+    (pgd,) = (m for o in told["operations"] if o["name"] == "attack" for m in o["methods"] if m["name"] == "pgd")
+    assert pgd["parameters"]["properties"]["steps"]["maximum"] == 1000
 
 
 def test_the_gateway_does_not_load_torch() -> None:

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2 as pb
 from protos.gen.rakinglight.v1.rakinglight_pb2_grpc import RakingLightStub
+from rakinglight.catalogue import OPERATIONS
 from rakinglight.errors import CODES, InternalError
 from rakinglight.network import Network
 from service.core import Core
@@ -211,7 +212,8 @@ async def test_models_tell_all_that_the_core_says(stub: Any, core: Core) -> None
     assert model == listed[1]
     assert {field.name for field, _ in model.ListFields()} == set(core.model("small"))
     assert {field.name for field in pb.Limits.DESCRIPTOR.fields} == set(core.limits())
-    assert [method.name for method in model.operations[2].methods] == ["fgsm", "pgd"]
+    methods = {operation.name: [method.name for method in operation.methods] for operation in model.operations}
+    assert methods == {name: list(operation.by_name) for name, operation in OPERATIONS.items()}
     assert '"epsilon"' in model.operations[2].methods[0].parameters
 
 

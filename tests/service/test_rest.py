@@ -42,7 +42,8 @@ async def test_json_is_answered_with_json(house: House) -> None:
     assert answer.headers["content-type"] == "application/json"
     said = answer.json()
     assert list(said) == [
-        "model", "operation", "method", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id",
+        "model", "operation", "method", "parameters", "seed", "results", "cost", "answered_by", "elapsed_ms",
+        "request_id",
     ]  # fmt: skip
     assert said["parameters"] == {"top_k": 2, "layers": []}
     (result,) = said["results"]
@@ -349,7 +350,13 @@ async def test_answers_are_not_kept_or_guessed_at(house: House) -> None:
 async def test_a_page_of_elsewhere_may_not_ask(house: House) -> None:
     assert (await house.client.get("/api/v1/models", headers={"Host": "evil.example"})).status_code == 403
     assert (await house.client.get("/api/v1/models", headers={"Origin": "https://evil.example"})).status_code == 403
-    assert (await house.client.get("/api/v1/models", headers={"Origin": "http://127.0.0.1:8000"})).status_code == 200
+    assert (await house.client.get("/api/v1/models", headers={"Origin": "http://localhost:3000"})).status_code == 403
+    assert (await house.client.get("/api/v1/models", headers={"Origin": "http://localhost"})).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+async def test_health_may_be_asked_for_its_head_alone(path: str, house: House) -> None:
+    assert (await house.client.head(path)).status_code == 200
 
 
 KEY = "a-long-enough-key-0123456789"
@@ -368,6 +375,14 @@ async def test_with_a_key_only_health_is_open(house: House) -> None:
     house.client.headers["Authorization"] = f"Bearer {KEY}"
     assert (await ask(house)).status_code == 200
     assert (await house.client.get("/docs")).status_code == 200
+
+
+@pytest.mark.parametrize("house", [KEY.encode()], indirect=True)
+async def test_metrics_need_the_key_where_that_is_set(house: House) -> None:
+    house.core.settings = house.core.settings.model_copy(update={"open_metrics": False})
+    assert_problem(await house.client.get("/metrics"), 401, "UNAUTHENTICATED")
+    answer = await house.client.get("/metrics", headers={"Authorization": f"Bearer {KEY}"})
+    assert answer.status_code == 200
 
 
 async def test_readiness_is_that_of_the_engine(house: House) -> None:

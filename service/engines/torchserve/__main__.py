@@ -14,6 +14,7 @@ import signal
 import sys
 from pathlib import Path
 
+from rakinglight.archives import read_card
 from rakinglight.errors import RakinglightError
 from service import logs
 from service.engines.children import SOCKET_PATH_LIMIT
@@ -37,7 +38,8 @@ def main() -> None:
     except (ValueError, RakinglightError) as e:
         sys.exit(f"service.engines.torchserve: {e}")
     host = TorchServeHost(archives, home=settings.home.resolve(), places=settings.live_runs)
-    asyncio.run(_run(host, TorchServe(settings.models, silence="TorchServe is starting"), folder))
+    models = {card.name: card for card in map(read_card, archives)}
+    asyncio.run(_run(host, TorchServe(models, silence="TorchServe is starting"), folder))
 
 
 def _folder(sockets: Path | None) -> Folder:

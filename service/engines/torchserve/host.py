@@ -114,6 +114,8 @@ class TorchServeHost:
                     trying = now
                 if now - answered > longest_silence:
                     return f"it has not answered for {now - answered:.0f} s"
+                if torchserve.stuck:
+                    return torchserve.reason
                 if now - trying > self.retry_window_s:  # it rests for less than that between two tries
                     return "it gave up on its worker; see torchserve.log for the reason"
                 await torchserve.pause(ended)

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 import shutil
-from collections.abc import AsyncGenerator, AsyncIterator, Collection
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -20,10 +22,13 @@ from typing import Any
 
 import aiohttp
 
+from rakinglight.card import Card
 from rakinglight.errors import EngineAway, InternalError
 from rakinglight.wire import Frame
+from service.engines import trial
 from service.engines.boarding import WorkerLost, probe
 from service.engines.streams import frames
+from service.engines.trial import Stuck, ask_each, smallest
 
 #: The one model that TorchServe knows; its worker loads every archive.
 MODEL = "rakinglight"
@@ -82,12 +87,14 @@ class TorchServe:
     silence  what it means that nobody answers, for whoever asks
     """
 
-    def __init__(self, models: Collection[str], *, silence: str) -> None:
+    def __init__(self, models: Mapping[str, Card], *, silence: str) -> None:
         self.models = models
         self.silence = silence
         self.reason = "not started"
         self.workers = 0
         self.restarts = 0
+        self.stuck = False
+        self._tried_at = -math.inf
         self._folder = Folder(Path())
         self._ready = asyncio.Event()
         self._doubted = asyncio.Event()
@@ -233,7 +240,7 @@ class TorchServe:
             self.reason = self.silence if workers is None else "the worker is loading its networks"
         self.workers = len(ready)
         self._known = ready or self._known
-        if ready and not self.ready:
+        if ready and (not self.ready or time.monotonic() - self._tried_at > trial.EVERY_S):
             await self._try_out()
         return None if workers is None else [pid for pid, _ in workers]
 
@@ -250,16 +257,27 @@ class TorchServe:
     def gone(self) -> None:
         """Take note that it has ended, or is about to."""
         self._ready.clear()
-        self.workers, self._known = 0, frozenset()
+        self.workers, self._known, self.stuck = 0, frozenset(), False
 
     async def _try_out(self) -> None:
-        with suppress(WorkerLost):
-            loaded = (await probe(self))["networks"]
-            if missing := [name for name in self.models if name not in loaded]:
-                self.reason = f"the worker has not loaded {', '.join(missing)}"
-            else:
-                self.reason = "ready"
-                self._ready.set()
+        """See whether the worker answers: at first each of its models, later the smallest."""
+        try:
+            if not self.ready:
+                loaded = (await probe(self))["networks"]
+                if missing := [name for name in self.models if name not in loaded]:
+                    self.reason = f"the worker has not loaded {', '.join(missing)}"
+                    return
+            await ask_each(self, smallest(self.models.values()) if self.ready else self.models.values())
+        except Stuck as e:
+            self._ready.clear()
+            self.reason, self.stuck = f"the worker is stuck: {e}", True
+        except WorkerLost as e:
+            self._doubt("a worker was lost")
+            self.reason = f"the worker does not answer: {e}"
+        else:
+            self._tried_at = time.monotonic()
+            self.reason = "ready"
+            self._ready.set()
 
     async def _worker_states(self) -> dict[tuple[int, str], str] | None:
         """The status of each worker, by its process id and start; None where TorchServe does not answer.

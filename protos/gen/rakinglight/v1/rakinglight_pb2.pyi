@@ -150,7 +150,7 @@ class ClassifyParameters(_message.Message):
     def __init__(self, top_k: _Optional[int] = ..., layers: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
-    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id")
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +158,7 @@ class ClassifyResponse(_message.Message):
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     model: ModelReference
     parameters: ClassifyParameters
     results: _containers.RepeatedCompositeFieldContainer[ClassifyResult]
@@ -165,7 +166,8 @@ class ClassifyResponse(_message.Message):
     answered_by: AnsweredBy
     elapsed_ms: float
     request_id: str
-    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[ClassifyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[ClassifyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+    seed: int
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[ClassifyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[ClassifyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class ClassifyResult(_message.Message):
     __slots__ = ("prediction", "predictions", "activations", "geometry")
@@ -229,7 +231,7 @@ class GradientParameters(_message.Message):
     def __init__(self) -> None: ...
 
 class SaliencyResponse(_message.Message):
-    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id")
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -237,6 +239,7 @@ class SaliencyResponse(_message.Message):
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     model: ModelReference
     parameters: SaliencyParameters
     results: _containers.RepeatedCompositeFieldContainer[SaliencyResult]
@@ -244,7 +247,8 @@ class SaliencyResponse(_message.Message):
     answered_by: AnsweredBy
     elapsed_ms: float
     request_id: str
-    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[SaliencyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+    seed: int
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[SaliencyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class SaliencyResult(_message.Message):
     __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry")
@@ -325,7 +329,7 @@ class PgdParameters(_message.Message):
     def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ..., random_start: bool = ...) -> None: ...
 
 class AttackResponse(_message.Message):
-    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id")
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -333,6 +337,7 @@ class AttackResponse(_message.Message):
     ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
     ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
     model: ModelReference
     parameters: AttackParameters
     results: _containers.RepeatedCompositeFieldContainer[AttackResult]
@@ -340,7 +345,8 @@ class AttackResponse(_message.Message):
     answered_by: AnsweredBy
     elapsed_ms: float
     request_id: str
-    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[AttackParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[AttackResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ...) -> None: ...
+    seed: int
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[AttackParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[AttackResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class AttackResult(_message.Message):
     __slots__ = ("prediction", "before", "label", "target", "already_misclassified", "after", "success", "distance", "adversarial", "exact", "perturbation", "queries", "partial", "note", "geometry")
