@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rakinglight.archives import load_network
+from rakinglight.archives import load_networks
 from rakinglight.wire import HEARTBEAT, Frame
 from rakinglight.worker import Worker, encoded
 
@@ -49,7 +49,7 @@ class RakinglightHandler:
         paths = paths or [Path(context.system_properties["model_dir"])]
         gpu = context.system_properties.get("gpu_id")
         device = None if gpu is None or int(gpu) < 0 else f"cuda:{gpu}"
-        networks = [load_network(path, home=Path(home) if home else None, device=device) for path in paths]
+        networks = load_networks(paths, home=Path(home) if home else None, device=device)
         self.worker = Worker(networks, patience=PATIENCE_S)
 
     def handle(self, rows: list[dict[str, Any]], context: Any) -> list[bytes]:

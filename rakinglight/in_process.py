@@ -101,7 +101,7 @@ class InProcess:
                 try:
                     from rakinglight.worker import Worker
 
-                    network = archives.load_network(self._archive(card.name), home=self.home)
+                    (network,) = archives.load_networks([self._archive(card.name)], home=self.home)
                 except ModuleNotFoundError as e:
                     raise EngineAway(
                         f"Without a service this needs {e.name}, which is not installed: "

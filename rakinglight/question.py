@@ -80,9 +80,14 @@ class Question:
         method = operation.method(self.method)
         _, (own_image,) = operation.check(method, self.parameters, card, images=1)
         parameters = dict(operation.read(method, own_image))
-        subject = operations.Subject.of(card, self.pixels, self.seed)
         own = {name: parameters[name] for name in operation.own_parameters}
-        algorithm = operation.run(subject, *([method.choose(parameters)] if method else []), **own)
+        chosen = [method.choose(parameters)] if method else []
+
+        def answer() -> Algorithm[dict[str, Any]]:
+            # The image becomes a tensor where the run is driven: the thread that takes mail shall not wait for it.
+            return (yield from operation.run(operations.Subject.of(card, self.pixels, self.seed), *chosen, **own))
+
+        algorithm = answer()
         if self.pixels.size >= LARGE:
             algorithm = in_thread(algorithm)
         return Run(

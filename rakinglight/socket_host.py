@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from rakinglight.archives import load_network
+from rakinglight.archives import load_networks
 from rakinglight.errors import RakinglightError
 from rakinglight.wire import HEARTBEAT, Frame, FrameReader
 from rakinglight.worker import Worker, encoded
@@ -108,7 +108,7 @@ async def _until_standard_input_ends() -> None:
 
 async def _main(path: Path, archives: Sequence[Path]) -> None:
     home = os.environ.get("RAKINGLIGHT_HOME")
-    worker = Worker([load_network(archive, home=Path(home) if home else None) for archive in archives])
+    worker = Worker(load_networks(archives, home=Path(home) if home else None))
     serving = asyncio.create_task(SocketHost(worker).serve(path))
     ending = asyncio.create_task(_until_standard_input_ends())
     await asyncio.wait([serving, ending], return_when=asyncio.FIRST_COMPLETED)

@@ -73,11 +73,11 @@ def module(small_convolution: Network, monkeypatch: pytest.MonkeyPatch) -> Any:
     spec.loader.exec_module(module)
     loaded: list[Path] = []
 
-    def load_network(path: Path, **settings: Any) -> Network:
-        loaded.append(path)
-        return small_convolution
+    def load_networks(paths: list[Path], **settings: Any) -> list[Network]:
+        loaded.extend(paths)
+        return [small_convolution for _ in paths]
 
-    monkeypatch.setattr(module, "load_network", load_network)
+    monkeypatch.setattr(module, "load_networks", load_networks)
     module.loaded = loaded
     return module
 
