@@ -76,7 +76,7 @@ def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
     delta = _change(before, after)
     factor, k = _factor(delta), _thinning(*delta.shape[:2])
     picture = enlarged(_around_grey(delta[::k, ::k], factor))
-    said = f"the change, {factor} times amplified; grey is none" + (f"; 1 pixel of {k} each way" if k > 1 else "")
+    said = f"the change, {factor} times amplified; grey is none" + (f"; scale 1:{k}" if k > 1 else "")
     return _stacked(picture, _caption(max(picture.width, READABLE), said)), factor
 
 

@@ -458,7 +458,11 @@ _RESULTS: dict[str, Schema] = {
             "already_misclassified": {"type": "boolean"},
             **_SAID_OF_ATTACK,
             "adversarial": {**_PNG, "description": "Posted back to classify, it gives `after`."},
-            "exact": _object("The same before rounding to 8 bits.", {**_SAID_OF_ATTACK, "image": _ARRAY}),
+            "exact": _object(
+                "The same before rounding to 8 bits; of a large image without its tensor, unless `include` names it.",
+                {**_SAID_OF_ATTACK, "image": _ARRAY},
+                optional=("image",),
+            ),
             "perturbation": _object("The change, made visible.", {"picture": _PNG, "factor": {"type": "number"}}),
             "queries": {"type": "integer", "description": "Rows that this image sent through the network."},
             "partial": {"type": "boolean", "description": "Time or rows ran out; this is what was reached."},
