@@ -19,10 +19,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from pydantic import ValidationError
-
 from rakinglight.engine import Engine
-from rakinglight.errors import BadParameter, InternalError, RakinglightError, Unreadable
+from rakinglight.errors import InternalError, RakinglightError, Unreadable
 from rakinglight.network import Network
 from rakinglight.queries import Progress
 from rakinglight.question import Question
@@ -178,8 +176,6 @@ class Worker:
 
 def problem(error: BaseException) -> Frame:
     """`error` as the last frame of a stream. What was not raised on purpose is logged and told as an internal error."""
-    if isinstance(error, ValidationError):  # the gateway has checked it, so this is another gateway's mail
-        error = BadParameter(f"The parameters do not fit: {error.errors(include_url=False, include_input=False)}.")
     if not isinstance(error, RakinglightError):
         log.error("a question failed", exc_info=error)
         error = InternalError(f"The worker failed with {type(error).__name__}; its log has the trace.")

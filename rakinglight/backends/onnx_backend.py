@@ -1,6 +1,6 @@
 """An ONNX file as a backend: scores and named outputs, no gradients.
 
-On a CPU, ONNX Runtime answers in about 60 % of torch's time and gives a row the same bits whatever the batch.
+On a CPU it is mostly the quicker of the two (`docs/evidence/bench.md`); which one answers is measured at load.
 """
 
 from __future__ import annotations

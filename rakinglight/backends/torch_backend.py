@@ -33,7 +33,7 @@ class Normalized(nn.Module):
 class TorchBackend:
     """Answers on the device it is given, in eval mode, with frozen weights.
 
-    A frozen network in channels_last is about twice as quick on a CPU as an eager one (`docs/design.md`). On CUDA, TF32
+    The weights are frozen and in channels_last, which is quicker on a CPU than a network as it comes. On CUDA, TF32
     and cuDNN's autotuner are off: both give a row other bits in another pass.
     """
 
