@@ -20,7 +20,7 @@ lint:  ## check style and types
 serve:  ## start the service: REST on :8000, gRPC on :8001
 	@scripts/serve
 
-bench:  ## measure beside torchattacks, Foolbox and ART
+bench:  ## measure beside Captum, torchattacks, Foolbox and ART
 	@scripts/bench
 
 evidence:  ## run what takes long, and print the tables of docs/evidence/

@@ -20,20 +20,29 @@ import numpy as np
 import skimage.data
 import torch
 
-from benchmarks import contenders, service
+from benchmarks import contenders, service, ways
 from benchmarks.contenders import Contender, Job, Pixels, Spent
+from benchmarks.explainers import POINTS, Sizes, explainers
 from model_store.build import ensure
 from rakinglight import eight_bit
 from rakinglight.archives import find_archives, load_network, opened
 from rakinglight.card import Card
-from rakinglight.operations import Subject
+from rakinglight.subject import Subject
 
 HOME = Path(__file__).parents[1] / ".rakinglight"
 MODEL = "efficientnet-lite0"
 MANY = 16
-PACKAGES = ("rakinglight", "torch", "onnxruntime", "torchattacks", "foolbox", "adversarial-robustness-toolbox")
-#: What the others are compared with: how the field does it, one image at a time.
-REFERENCE: dict[Job, str] = {"classify": "PyTorch, eager, batch of 1", "pgd": "torchattacks, batch of 1"}
+PACKAGES = (
+    "rakinglight",
+    "torch",
+    "onnxruntime",
+    "captum",
+    "torchattacks",
+    "foolbox",
+    "adversarial-robustness-toolbox",
+)
+#: Columns of the table that hold words; the rest hold numbers.
+WORDS = 3
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,7 @@ class Row:
     rows      that the network was asked about, an image
     """
 
+    model: str
     job: Job
     contender: str
     ms: float
@@ -56,34 +66,39 @@ class Row:
 
 def main() -> None:
     options = _options()
-    ensure([MODEL], HOME, print)
+    sizes = Sizes(masks=100) if options.quick else Sizes()
+    repetitions = 1 if options.quick else options.repetitions
+    ensure([MODEL, ways.SMALL], HOME, print)
     with ExitStack() as stack:
         server = None
         if options.engine != "none":
             print(f"Starting the service on {options.engine} ...", flush=True)
             server = stack.enter_context(service.running(options.engine, MODEL, HOME))
-        entrants, card = enter(server)
-        print(f"{len(entrants)} contenders, {options.repetitions} times each ...", flush=True)
-        rows = compare(measure(entrants, photographs(card), options.repetitions))
-    print(f"\n{machine()}\n\n{table(rows)}")
+        entrants, card = enter(server, sizes)
+        print(f"{len(entrants)} contenders, {repetitions} times each ...", flush=True)
+        rows = compare(measure(entrants, photographs(card), repetitions))
+    rows += compare(measure(*ways.small(HOME), repetitions))
+    if not options.quick:
+        rows += compare(measure(*ways.large(), repetitions))
+    print(f"\n{machine(sizes)}\n\n{table(rows)}")
     if options.json:
         options.json.write_text(json.dumps({"machine": facts(), "rows": [asdict(row) for row in rows]}, indent=1))
 
 
-def enter(server: service.Service | None) -> tuple[list[Contender], Card]:
-    """Everyone who takes part."""
+def enter(server: service.Service | None, sizes: Sizes) -> tuple[list[Contender], Card]:
+    """Everyone who takes part on the one trained network of the field's size."""
     archive = find_archives(HOME)[MODEL]
     network = load_network(archive, home=HOME)
     with opened(archive) as contents:
         module = contents.module(network.card, contents.weights(network.card))
-    jobs: tuple[Job, ...] = ("classify", "pgd")
     found: list[Contender] = []
-    for job in jobs:
+    for job, asked in contenders.ASKED.items():
         for images in (1, MANY):
-            found.append(contenders.in_process(network, job, images))
+            found.append(contenders.in_process(network, job, asked, images))
             if server:
                 found.append(contenders.through_service(server, MODEL, job, images))
             found += contenders.peers(network.card, module, job, images)
+    found += explainers(network, module, sizes, photographs(network.card)[0])
     return found, network.card
 
 
@@ -99,10 +114,7 @@ def photographs(card: Card) -> list[Pixels]:
 def measure(
     entrants: Sequence[Contender], pictures: Sequence[Pixels], repetitions: int
 ) -> dict[Contender, tuple[list[float], Spent]]:
-    """Seconds an image in each repetition, and what all of them spent. Before the first, everyone warms up on an image.
-
-    Who takes one image at a time is given three in a repetition, and each is one of his times.
-    """
+    """Seconds an image in each turn, and what all turns spent. Before the first, everyone warms up on an image."""
     times: dict[Contender, list[float]] = {entrant: [] for entrant in entrants}
     for entrant in entrants:
         entrant.work(pictures[:1])
@@ -110,7 +122,7 @@ def measure(
     for repetition in range(repetitions):
         images = islice(cycle(pictures), repetition, None)
         for entrant in entrants:
-            for _ in range(1 if entrant.images > 1 else 3):
+            for _ in range(entrant.turns):
                 batch, before = list(islice(images, entrant.images)), entrant.spent()
                 begun = time.perf_counter()
                 entrant.work(batch)
@@ -122,34 +134,32 @@ def measure(
 
 def compare(measured: dict[Contender, tuple[list[float], Spent]]) -> list[Row]:
     """The figures, and each job's ratios to its reference."""
-    reference = {
-        entrant.job: statistics.median(times)
-        for entrant, (times, _) in measured.items()
-        if entrant.name == REFERENCE[entrant.job]
-    }
+    reference = {entrant.job: statistics.median(times) for entrant, (times, _) in measured.items() if entrant.reference}
     rows = []
-    for entrant, (times, spent) in measured.items():
-        seconds, images = statistics.median(times), len(times) * entrant.images
-        ratio = reference[entrant.job] / seconds
-        rows.append(Row(entrant.job, entrant.name, 1000 * seconds, ratio, spent.passes / images, spent.rows / images))
+    for who, (times, spent) in measured.items():
+        seconds, images = statistics.median(times), len(times) * who.images
+        ratio = reference[who.job] / seconds
+        rows.append(
+            Row(who.model, who.job, who.name, 1000 * seconds, ratio, spent.passes / images, spent.rows / images)
+        )
     return sorted(rows, key=lambda row: (row.job, row.ms))
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown that reads as a table in a terminal too."""
-    heads = ["job", "who", "ms an image", "times as quick", "passes an image", "rows an image"]
+    heads = ["model", "job", "who", "ms an image", "times as quick", "passes an image", "rows an image"]
     cells = [
-        [row.job, row.contender, f"{row.ms:.1f}", f"{row.ratio:.2f}", f"{row.passes:.2f}", f"{row.rows:.2f}"]
+        [row.model, row.job, row.contender, f"{row.ms:.1f}", f"{row.ratio:.2f}", f"{row.passes:.2f}", f"{row.rows:.2f}"]
         for row in rows
     ]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
 
     def lines() -> Iterator[str]:
         yield "| " + " | ".join(head.ljust(width) for head, width in zip(heads, widths, strict=True)) + " |"
-        yield "| " + " | ".join("-" * (w - 1) + (":" if i > 1 else "-") for i, w in enumerate(widths)) + " |"
+        yield "| " + " | ".join("-" * (w - 1) + (":" if i >= WORDS else "-") for i, w in enumerate(widths)) + " |"
         for line in cells:
-            left = [cell.ljust(width) for cell, width in zip(line[:2], widths[:2], strict=True)]
-            right = [cell.rjust(width) for cell, width in zip(line[2:], widths[2:], strict=True)]
+            left = [cell.ljust(width) for cell, width in zip(line[:WORDS], widths[:WORDS], strict=True)]
+            right = [cell.rjust(width) for cell, width in zip(line[WORDS:], widths[WORDS:], strict=True)]
             yield "| " + " | ".join([*left, *right]) + " |"
 
     return "\n".join(lines())
@@ -168,14 +178,18 @@ def facts() -> dict[str, Any]:
     }
 
 
-def machine() -> str:
-    """The same in a sentence."""
+def machine(sizes: Sizes) -> str:
+    """The same in a sentence, and what each job is."""
     f = facts()
     packages = ", ".join(f"{package} {f[package]}" for package in PACKAGES)
     return (
-        f"{MODEL} on {f['processor']}, {f['cores']} cores, {f['threads']} torch threads, load {f['load']}, "
+        f"On {f['processor']}, {f['cores']} cores, {f['threads']} torch threads, load {f['load']}, "
         f"{f['system']}; Python {f['python']}, {packages}.\n"
-        f"PGD takes {contenders.STEPS} steps. The ratios are to {REFERENCE['classify']}, and to {REFERENCE['pgd']}."
+        f"PGD takes {contenders.STEPS} steps; `rise` takes {sizes.masks:,} masks, `integrated_gradients` "
+        f"{POINTS} points. `sliding` covers {MODEL} and {ways.LARGE} with a window of {sizes.window} at a stride of "
+        f"{sizes.stride}, and {ways.SMALL}, whose input has 32 pixels a side, with one of 8 at 4. Captum has no RISE.\n"
+        "Who is 1.00 times as quick is who the others are compared with. All maps of one formula were found to be the "
+        "same before anybody's time was taken."
     )
 
 
@@ -191,6 +205,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--engine", choices=("torchserve", "local", "none"), default="torchserve", help="the service's")
     parser.add_argument("--repetitions", type=int, default=3, help="times that everyone's turn comes")
+    parser.add_argument("--quick", action="store_true", help="a look: one turn each, 100 masks, no vgg16")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser.parse_args()
 

@@ -1,16 +1,17 @@
 """Who is measured: each takes the same images through the same network, and counts what it sends there.
 
-The job is `classify`, or PGD in ten steps of 2/255 in the l-infinity ball of 8/255 with no random start. Ours looks at
-the image first, and judges the 8-bit picture and the exact tensor at the end: three forward rows that the peers do not
-spend. They run the plain module of the same archive in PyTorch's eager mode, as their users do.
+The job is `classify`, or PGD in ten steps of 2/255 in the l-infinity ball of 8/255 with no random start, or one of the
+explanations of `benchmarks.explainers`. In PGD ours looks at the image first, and judges the 8-bit picture and the
+exact tensor at the end: three forward rows that the peers do not spend. They run the plain module of the same archive
+in PyTorch's eager mode, as their users do.
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -34,11 +35,9 @@ with warnings.catch_warnings():
     from art.estimators.classification import PyTorchClassifier
 
 Pixels = np.ndarray[Any, Any]
-Job = Literal["classify", "pgd"]
+Job = Literal["classify", "pgd", "sliding", "rise", "integrated_gradients"]
 
 EPS, ALPHA, STEPS = 8 / 255, 2 / 255, 10
-#: The operation and the method of each job.
-ASKED: dict[Job, tuple[str, str | None]] = {"classify": ("classify", None), "pgd": ("attack", "pgd")}
 
 
 @dataclass(frozen=True)
@@ -59,26 +58,46 @@ class Spent:
 class Contender:
     """One way of doing a job.
 
-    images  how many it is given at a time
-    work    does the job for as many images, uint8 [H, W, C]
-    spent   what it has sent through the network since it began
+    model      the network's name
+    images     how many it is given at a time
+    work       does the job for as many images, uint8 [H, W, C]
+    spent      what it has sent through the network since it began
+    reference  whether it is the one that the others are compared with: how the field does it
+    turns      how often it is measured in a round: what is quick, more often
     """
 
     name: str
+    model: str
     job: Job
     images: int
     work: Callable[[Sequence[Pixels]], object]
     spent: Callable[[], Spent]
+    reference: bool = False
+    turns: int = 1
 
 
-def in_process(network: Network, job: Job, images: int) -> Contender:
+@dataclass(frozen=True)
+class Asked:
+    """What our own are asked for."""
+
+    operation: str
+    method: str | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def of(self, model: str, picture: Pixels) -> Question:
+        return Question(self.operation, model, picture, self.method, self.parameters)
+
+
+#: What a service is asked for, too.
+ASKED: Mapping[Job, Asked] = {"classify": Asked("classify"), "pgd": Asked("attack", "pgd")}
+
+
+def in_process(network: Network, job: Job, asked: Asked, images: int, name: str = "") -> Contender:
     """The engine in this process: alone, or with so many runs at once."""
     engine = Engine([network])
-    operation, method = ASKED[job]
 
     def work(pixels: Sequence[Pixels]) -> None:
-        questions = [Question(operation, network.card.name, picture, method) for picture in pixels]
-        runs = [engine.submit(question.begin(engine.networks)) for question in questions]
+        runs = [engine.submit(asked.of(network.card.name, picture).begin(engine.networks)) for picture in pixels]
         engine.run_until(lambda: all(run.over for run in runs))
         for run in runs:
             _ = run.result  # raises what went wrong
@@ -86,16 +105,22 @@ def in_process(network: Network, job: Job, images: int) -> Contender:
     def spent() -> Spent:
         return Spent(sum(engine.counts.passes.values()), sum(engine.counts.rows.values()))
 
-    return Contender(f"rakinglight, in process, {_runs(images)}", job, images, work, spent)
+    name = name or f"rakinglight, in process, {_runs(images)}"
+    return Contender(name, network.card.name, job, images, work, spent, turns=turns(job, images))
+
+
+def turns(job: Job, images: int) -> int:
+    """How often a contender is measured in a round."""
+    return 3 if job in ASKED and images == 1 else 1
 
 
 def through_service(service: Service, model: str, job: Job, callers: int) -> Contender:
     """The service over REST, asked by so many callers at once, one image each."""
-    operation, method = ASKED[job]
-    asked = service.client.model(model)
+    asked = ASKED[job]
+    client = service.client.model(model)
 
     def ask(picture: Pixels) -> None:
-        asked.ask(operation, picture, method, include=[] if job == "classify" else ["adversarial"])
+        client.ask(asked.operation, picture, asked.method, include=[] if job == "classify" else ["adversarial"])
 
     def work(pixels: Sequence[Pixels]) -> None:
         with ThreadPoolExecutor(callers) as threads:
@@ -105,24 +130,31 @@ def through_service(service: Service, model: str, job: Job, callers: int) -> Con
         return Spent(service.count("passes"), service.count("rows"))
 
     name = f"rakinglight, {service.engine} service, {callers} caller{'s' if callers > 1 else ''}"
-    return Contender(name, job, callers, work, spent)
+    return Contender(name, model, job, callers, work, spent, turns=turns(job, callers))
 
 
 def peers(card: Card, module: nn.Module, job: Job, batch: int) -> list[Contender]:
     """The same job by others, with so many images in a batch."""
     counted = Counted(Normalized(module, card.mean, card.std)).eval()
-    jobs = {
-        "classify": {"PyTorch, eager": eager, "ART": art_classify},
-        "pgd": {"torchattacks": torchattacks_pgd, "Foolbox": foolbox_pgd, "ART": art_pgd},
-    }[job]
+    doing: dict[str, Callable[[nn.Module, Card], Callable[[Tensor], object]]] = (
+        {"PyTorch, eager": eager, "ART": art_classify}
+        if job == "classify"
+        else {"torchattacks": torchattacks_pgd, "Foolbox": foolbox_pgd, "ART": art_pgd}
+    )
 
-    def contender(name: str, make: Callable[[nn.Module, Card], Callable[[Tensor], object]]) -> Contender:
-        run = make(counted, card)
+    def contender(name: str, run: Callable[[Tensor], object], *, first: bool) -> Contender:
         return Contender(
-            f"{name}, batch of {batch}", job, batch, lambda pixels: run(stacked(pixels)), lambda: counted.spent
+            f"{name}, batch of {batch}",
+            card.name,
+            job,
+            batch,
+            lambda pixels: run(stacked(pixels)),
+            lambda: counted.spent,
+            reference=first and batch == 1,
+            turns=turns(job, batch),
         )
 
-    return [contender(name, make) for name, make in jobs.items()]
+    return [contender(name, make(counted, card), first=i == 0) for i, (name, make) in enumerate(doing.items())]
 
 
 class Counted(nn.Module):

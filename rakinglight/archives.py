@@ -17,6 +17,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from importlib.abc import SourceLoader
@@ -32,7 +33,8 @@ from rakinglight.errors import NotFound, Unreadable, near
 if TYPE_CHECKING:
     from torch import nn
 
-    from rakinglight.network import Network
+    from rakinglight.backends.torch_backend import TorchBackend
+    from rakinglight.network import Known, Network
     from rakinglight.recipe import Recipe
 
 log = logging.getLogger("rakinglight.archives")
@@ -63,7 +65,7 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
 
     from rakinglight.backends.onnx_backend import OnnxBackend
     from rakinglight.backends.torch_backend import TorchBackend, best_device
-    from rakinglight.network import Backend, Known, Network, measured_now
+    from rakinglight.network import Backend, Network, measured_now
     from rakinglight.probes import Probes
 
     with opened(path) as archive:
@@ -80,11 +82,25 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
             gradient = TorchBackend(module, card.mean, card.std, device=device or best_device())
             gradient.accompany(card.input_shape, known)
             backends.append(gradient)
-    network = Network.probed(card, backends, gradient, known)
+    network = _with_patches(Network.probed(card, backends, gradient, known), gradient, known)
     told = {"forward": network.forward_ladder, "gradient": network.gradient_ladder}
     counts = "; ".join(f"{kind} {', '.join(map(str, ladder.counts))}" for kind, ladder in told.items() if ladder)
     log.info("%s: rows of a pass: %s", card.name, counts)  # few where the machine was busy when they were measured
+    log.info("%s: patched rows: %s", card.name, network.patches_note)
     return network
+
+
+def _with_patches(network: Network, gradient: TorchBackend | None, known: Known) -> Network:
+    """`network`, its patched rows answered incrementally where that can be and is quicker; and why, or why not."""
+    from rakinglight.backends.anatomy import NotIncremental
+    from rakinglight.backends.incremental import IncrementalBackend
+
+    if gradient is None:
+        return replace(network, patches_note="whole passes: the network came as an ONNX file")
+    try:
+        return network.with_patches(IncrementalBackend(gradient, network.card.input_shape), known)
+    except NotIncremental as e:
+        return replace(network, patches_note=f"whole passes: {e}")
 
 
 def load_networks(paths: Iterable[Path], *, home: Path | None = None, device: str | None = None) -> list[Network]:

@@ -33,6 +33,8 @@ R = TypeVar("R")
 
 #: A path, the bytes of a file, a picture, uint8 [H, W] or [H, W, C], or an exact float tensor [C, H, W] in [0, 1].
 Image = str | Path | bytes | PillowImage.Image | Array
+#: The name of a method, of several, or None for the operation's first.
+Method = str | Sequence[str] | None
 #: Yields what to send, or seconds to wait; is sent the response, or None after a wait.
 Flow = Generator[httpx2.Request | float, httpx2.Response | None, R]
 
@@ -55,8 +57,10 @@ class ServiceAway(Unavailable):
 class Call:
     """An operation on some images of one model.
 
-    images  each the bytes of an image file, or an exact float32 tensor [C, H, W]
-    listed  whether the caller gave a list, and so wants one
+    images   each the bytes of an image file, or an exact float32 tensor [C, H, W]
+    listed   whether the caller gave a list, and so wants one
+    method   None for the operation's first; several to have their maps side by side
+    compare  the maps that are wanted side by side, each {"method", "parameters", "target"}, of which any may be missing
     """
 
     operation: str
@@ -64,21 +68,23 @@ class Call:
     images: tuple[bytes | Array, ...]
     listed: bool = False
     version: str | None = None
-    method: str | None = None
+    method: str | tuple[str, ...] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
     include: tuple[str, ...] | None = None
     seed: int = 0
     deadline_s: float | None = None
     max_rows: int | None = None
     purpose: str | None = None
+    compare: tuple[Mapping[str, Any], ...] | None = None
 
     @staticmethod
     def of(
         operation: str,
         model: str,
         images: Image | Sequence[Image],
-        method: str | None = None,
+        method: Method = None,
         *,
+        compare: Sequence[Mapping[str, Any]] | None = None,
         version: str | None = None,
         include: Sequence[str] | None = None,
         seed: int = 0,
@@ -90,6 +96,8 @@ class Call:
         """The call that these arguments mean.
 
         images      one image, or a list; an array [n, ...] of four dimensions is a list
+        method      the operation's first, if it is None; a list has the map of each, side by side
+        compare     instead of method: the maps to have side by side, as [{"method": "rise", "target": "lynx"}, ...]
         include     arrays and pictures that the answer brings, by name; None means all
         deadline_s  seconds for the work; an attack cut short answers with its best so far, marked partial
         max_rows    rows that an image may send through the network
@@ -103,17 +111,19 @@ class Call:
             tuple(encoded(image) for image in several),
             listed,
             version,
-            method,
+            method if method is None or isinstance(method, str) else tuple(method),
             reply.to_json({k: v for k, v in parameters.items() if v is not None}),
             None if include is None else tuple(include),
             seed,
             deadline_s,
             max_rows,
             purpose,
+            None if compare is None else tuple(reply.to_json(compare)),
         )
 
     def __repr__(self) -> str:
-        by = f" by {self.method}" if self.method else ""
+        methods = [self.method] if isinstance(self.method, str) else self.method
+        by = f" by {' and '.join(methods)}" if methods else ""
         return f"<Call: {self.operation}{by} of {len(self.images)} images on {self.model}>"
 
     @property
@@ -131,7 +141,8 @@ class Call:
         ]
         said = {
             "images": images,
-            "method": self.method,
+            "method": list(self.method) if isinstance(self.method, tuple) else self.method,
+            "compare": None if self.compare is None else [dict(part) for part in self.compare],
             "parameters": dict(self.parameters) or None,
             "include": None if self.include is None else list(self.include),
             "seed": self.seed or None,
@@ -287,7 +298,7 @@ def read_event(event: httpx2.ServerSentEvent) -> Progress | Reply | None:
     """What `event` says; None where it only says that the service is alive. Raises what the service raised."""
     match event.event:
         case "progress":
-            return Progress.read(_body(event))
+            return Progress.read(reply.from_json(_body(event)))
         case "result":
             return dict(reply.from_json(_body(event)))
         case "problem":

@@ -69,6 +69,33 @@ class Card:
             raise wrong(f"{reference!r} is no class of {self.name}: {near(reference, self.labels)}")
         return found[0]
 
+    @property
+    def last_spatial_layer(self) -> str:
+        """The last layer whose output has height and width; "" where none has."""
+        return next((name for name in reversed(list(self.layers)) if self._spatial(name)), "")
+
+    def check_spatial_layer(self, layer: str | None, pointer: str) -> None:
+        """Raise BadParameter unless `layer`, or where it is None any layer, has an output with height and width."""
+        there = [name for name in self.layers if self._spatial(name)]
+        if layer is None and there:
+            return
+        if layer is None:
+            detail = f"{self.name} has no layer whose output has height and width; take a method that needs none."
+        elif layer not in self.layers:
+            detail = f"{self.name} has no layer {layer!r}: {near(layer, there)}"
+        elif layer not in there:
+            shape = "×".join(map(str, self.layers[layer]))
+            detail = (
+                f"{layer!r} of {self.name} puts out {shape}, which has no extent; the last that has is {there[-1:]}."
+            )
+        else:
+            return
+        raise BadParameter(detail, errors=[FieldError(pointer, detail)])
+
+    def _spatial(self, layer: str) -> bool:
+        shape = self.layers[layer]
+        return len(shape) == 3 and max(shape[1:]) > 1
+
     def check_layer(self, layer: str) -> str:
         """`layer`, if the network has it. Raises NotFound with the near names."""
         if layer not in self.layers:

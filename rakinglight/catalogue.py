@@ -14,10 +14,20 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
-from rakinglight import operations
+from rakinglight import operations, trust
+from rakinglight.algorithms.deconvnet import deconvnet
 from rakinglight.algorithms.fgsm import fgsm
+from rakinglight.algorithms.grad_cam import grad_cam
 from rakinglight.algorithms.gradient import gradient
+from rakinglight.algorithms.gradient_x_input import gradient_x_input
+from rakinglight.algorithms.guided_backprop import guided_backprop
+from rakinglight.algorithms.integrated_gradients import integrated_gradients
 from rakinglight.algorithms.pgd import pgd
+from rakinglight.algorithms.rise import check_cells, rise
+from rakinglight.algorithms.second_order import second_order
+from rakinglight.algorithms.sliding import sliding, window_and_stride
+from rakinglight.algorithms.smoothgrad import smoothgrad
+from rakinglight.algorithms.vargrad import vargrad
 from rakinglight.card import Card
 from rakinglight.errors import FIELDS, BadParameter, FieldError, NotFound, near, shown
 from rakinglight.method import Method
@@ -74,7 +84,11 @@ class Operation:
 
     def fields(self, method: Method[Any] | None) -> dict[str, tuple[Any, Any]]:
         """The type, as annotated, and the default of each parameter of this operation by this method."""
-        return _fields(self.run) | (_fields(method.algorithm) if method else {})
+        fields = _fields(self.run)
+        if method:
+            fields |= {name: (fields[name][0], default) for name, default in method.defaults.items()}
+            fields |= _fields(method.algorithm)
+        return fields
 
     def parameters(self, method: Method[Any] | None) -> type[BaseModel]:
         """The parameters of this operation by this method, as a pydantic model."""
@@ -129,6 +143,12 @@ class Operation:
             )
         for layer in getattr(model, "layers", ()):
             card.check_layer(layer)
+        if "layer" in filled:
+            card.check_spatial_layer(filled["layer"], "/parameters/layer")
+        if method:
+            method.check(filled, card.input_shape)
+        if method and hasattr(model, "evaluate") and hasattr(model, "boxes"):
+            trust.check(model.evaluate, model.boxes, card, method.name, signed=method.signed)
         each: list[dict[str, Any]] = [dict(filled) for _ in range(images)]
         for name, value in filled.items():
             if isinstance(value, list) and _per_image(type(model), name):
@@ -143,8 +163,28 @@ OPERATIONS: dict[str, Operation] = {
         Operation(operations.classify, include=("activations",), scope="query"),
         Operation(
             operations.saliency,
-            methods=(Method(gradient),),
-            include=("map", "signed_map", "overlay"),
+            methods=(
+                Method(gradient),
+                Method(gradient_x_input),
+                Method(smoothgrad),
+                Method(vargrad, signed=False),
+                Method(integrated_gradients),
+                Method(guided_backprop),
+                Method(deconvnet),
+                Method(grad_cam, signed=False),
+                # Of a ReLU network's logit there is hardly a curvature; the softmax has one everywhere.
+                Method(second_order, defaults={"score": "log_probability"}),
+            ),
+            include=("map", "signed_map", "overlay", "cells", "curves"),
+            picture="overlay",
+        ),
+        Operation(
+            operations.occlusion,
+            methods=(
+                Method(sliding, fits=window_and_stride, signed=False),
+                Method(rise, fits=check_cells, signed=False),
+            ),
+            include=("map", "signed_map", "grid", "overlay", "curves"),
             picture="overlay",
         ),
         Operation(

@@ -2,6 +2,8 @@
 
     rakinglight classify cat.jpg                     # asks the service at RAKINGLIGHT_URL
     rakinglight saliency cat.jpg --local -o map.png  # asks nobody
+    rakinglight saliency cat.jpg --method gradient,grad_cam --target lynx --target tabby -o maps.png
+    rakinglight occlusion cat.jpg --black-box        # asks the service to classify, and does the rest itself
     rakinglight attack *.jpg --method pgd --epsilon 4/255 --fail-on success
 
 Exit codes:
@@ -33,7 +35,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from rakinglight import __version__, pictures, reply
+from rakinglight import __version__, reply
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.client import Client, Model, connect
 from rakinglight.errors import (
@@ -46,6 +48,7 @@ from rakinglight.errors import (
     Unavailable,
 )
 from rakinglight.options import options, value
+from rakinglight.plan import comparable
 from rakinglight.results import Answer, Progress
 from rakinglight.tables import answered, table
 
@@ -80,7 +83,15 @@ KeyFile = Annotated[
     Path | None, typer.Option(help="A file with the key of the service; or set RAKINGLIGHT_KEY to the key itself.")
 ]
 Local = Annotated[bool, typer.Option("--local", help="Ask no service: the same engine, in this process.")]
-Method = Annotated[str | None, typer.Option(help="The method; without it, the operation's first.")]
+BlackBox = Annotated[
+    bool, typer.Option("--black-box", help="Ask the service to classify, no more: the method runs in this process.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method", help="The method; without it, the operation's first. Maps of several, a,b,c, are side by side."
+    ),
+]
 Parameters = Annotated[
     list[str] | None,
     typer.Option(
@@ -150,7 +161,7 @@ def command(operation: Operation) -> Callable[..., None]:
         images: Images,
         *,
         model: ModelName = "efficientnet-lite0",
-        method: Method = None,
+        method: Methods = None,
         fail_on: FailOn = None,
         parameter: Parameters = None,
         seed: Seed = 0,
@@ -159,17 +170,21 @@ def command(operation: Operation) -> Callable[..., None]:
         url: Url = "http://127.0.0.1:8000",
         key_file: KeyFile = None,
         local: Local = False,
+        black_box: BlackBox = False,
         as_json: AsJson = False,
         output: Output = None,
         **given: Any,
     ) -> None:
         with _taught(context):
+            targets = given.pop("target", None) if comparable(operation) else None
             parameters = _parameters(given, parameter)
-            operation.read(operation.method(method), parameters)
+            asked = _asked(
+                operation, [name for names in method or () for name in names.split(",")], targets, parameters
+            )
             _check_output(output, operation, len(images))
-            parameters |= {"seed": seed, "deadline_s": deadline, "max_rows": max_rows}
-            with _client(url, key_file, local) as client:
-                answers = _ask(client.model(model), operation.name, images, method, parameters)
+            asked |= {"seed": seed, "deadline_s": deadline, "max_rows": max_rows}
+            with _client(url, key_file, local, black_box) as client:
+                answers = _ask(client.model(model), operation.name, images, asked)
             _keep(answers, images, operation, output)
             if as_json:
                 typer.echo(json.dumps(reply.to_json(answers[0].reply)))
@@ -187,7 +202,8 @@ def command(operation: Operation) -> Callable[..., None]:
     if operation.name != "attack":
         del own["fail_on"]
     first = [own.pop(name) for name in ("context", "images", "model", "method") if name in own]
-    ask.__signature__ = inspect.Signature([*first, *options(operation), *own.values()])  # type: ignore[attr-defined]
+    set_ = options(operation, several=("target",) if comparable(operation) else ())
+    ask.__signature__ = inspect.Signature([*first, *set_, *own.values()])  # type: ignore[attr-defined]
     return ask
 
 
@@ -216,25 +232,58 @@ def add_commands(app: typer.Typer) -> None:
 
 
 @contextmanager
-def _client(url: str, key_file: Path | None, local: bool) -> Iterator[Client]:
+def _client(url: str, key_file: Path | None, local: bool, black_box: bool = False) -> Iterator[Client]:
+    if local and black_box:
+        raise BadParameter("--local asks no service and --black-box asks one to classify; give one of the two.")
     if local:
         from rakinglight.in_process import local as in_process
 
         client = in_process(say=_say)
     else:
         key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get("RAKINGLIGHT_KEY")
-        client = connect(url, key)
+        if black_box:
+            from rakinglight.black_box import black_box as asking
+
+            client = asking(url, key)
+        else:
+            client = connect(url, key)
     with client:
         yield client
 
 
-def _ask(
-    model: Model, operation: str, images: Sequence[str], method: str | None, options: Mapping[str, Any]
-) -> list[Any]:
-    """The answers, one an image; with a bar for each image meanwhile, where somebody sees it."""
+def _asked(
+    operation: Operation, methods: Sequence[str], targets: Sequence[Any] | None, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The options of the client's call. Several targets are compared, by each of the methods.
+
+    Raises BadParameter for what no service would take, before anything is sent.
+    """
+    chosen = [operation.method(name) for name in methods or (None,)]
+    if len(chosen) > 1 and not comparable(operation):
+        raise BadParameter(f"{operation.name} makes no maps to lay side by side; give one method at a time.")
+    if targets:
+        parameters = {**parameters, "target": targets[0]}
+    fields = [operation.fields(method) for method in chosen]
+    there = {name for its in fields for name in its}
+    # What no method has stays, for the first of them to refuse.
+    own = [{name: v for name, v in parameters.items() if name in its or name not in there} for its in fields]
+    for method, its in zip(chosen, own, strict=True):
+        operation.read(method, its)
+    if targets and len(targets) > 1:
+        pairs = [
+            {"method": method and method.name, "parameters": {**its, "target": target}}
+            for target in targets
+            for method, its in zip(chosen, own, strict=True)
+        ]
+        return {"compare": pairs}
+    return {"method": methods[0] if len(methods) == 1 else list(methods) or None, **parameters}
+
+
+def _ask(model: Model, operation: str, images: Sequence[str], options: Mapping[str, Any]) -> list[Any]:
+    """The answers, one an image; with a bar for each image and map meanwhile, where somebody sees it."""
     files = [sys.stdin.buffer.read() if name == "-" else Path(name) for name in images]
     if not sys.stderr.isatty():
-        return list(model.ask(operation, files, method, **options))
+        return list(model.ask(operation, files, **options))
 
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
@@ -242,10 +291,14 @@ def _ask(
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
     answers: list[Answer] = []
     with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
-        tasks = {i: bars.add_task(escape(f"{operation} {name}"), total=None) for i, name in enumerate(images)}
-        for news in model.stream(operation, files, method, **options):
+        tasks = {(i, 0): bars.add_task(escape(f"{operation} {name}"), total=None) for i, name in enumerate(images)}
+        for news in model.stream(operation, files, **options):
             if isinstance(news, Progress):
-                bars.update(tasks[news.image], total=news.of, completed=news.step)
+                place = news.image, news.map or 0
+                if place not in tasks:
+                    name = escape(f"{operation} {images[news.image]}, map {place[1] + 1}")
+                    tasks[place] = bars.add_task(name, total=None)
+                bars.update(tasks[place], total=news.of, completed=news.step)
             else:
                 answers = news
     return answers
@@ -311,30 +364,29 @@ def _files(
     if output.suffix == ".npz":
         yield output, reply.to_npz(whole["results"], {k: v for k, v in whole.items() if k != "results"})
         return
-    drawn = [dict(_pictures(answer, operation)) for answer in answers]
     if output.suffix == ".png":
-        main = [next(iter(each.values())) for each in drawn]
-        sheet = [
-            pictures.Panel(pictures.from_png(raw), Path(name).name) for raw, name in zip(main, images, strict=True)
-        ]
-        yield output, main[0] if len(main) == 1 else pictures.to_png(pictures.sheet(sheet))
+        names = [Path(name).name for name in images]
+        yield output, reply.picture(operation, [answer.entry for answer in answers], names)
         return
     stems = ["image" if name == "-" else Path(name).stem for name in images]
     seen: Counter[str] = Counter()
-    for stem, each in zip(stems, drawn, strict=True):
+    for stem, answer in zip(stems, answers, strict=True):
         seen[stem] += 1
         unique = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
-        for what, raw in each.items():
+        for what, raw in _pictures(answer.entry, operation):
             yield output / f"{unique}-{what}.png", raw
 
 
-def _pictures(answer: Answer, operation: Operation) -> Iterator[tuple[str, bytes]]:
-    """The pictures of one answer as PNG, the main one first."""
-    for name in sorted(operation.include, key=lambda name: name != operation.picture):
-        part = answer.entry.get(name)
+def _pictures(entry: Mapping[str, Any], operation: Operation) -> Iterator[tuple[str, bytes]]:
+    """The pictures of one image's entry as PNG, by name; those of compared maps with the map's place and method."""
+    for name in operation.include:
+        part = entry.get(name)
         raw = part.get("picture") if isinstance(part, dict) else part
         if isinstance(raw, bytes):
             yield name, raw
+    for place, found in enumerate(entry.get("maps", ())):
+        for name, raw in _pictures(found, operation):
+            yield f"{name}-{place + 1}-{found['method']}", raw
 
 
 # ── failing ─────────────────────────────────────────────────────────────────────────────────────────────────────────

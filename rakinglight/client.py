@@ -5,6 +5,7 @@
     model = rakinglight.connect("http://127.0.0.1:8000").model("efficientnet-lite0")
     model.classify("cat.jpg").prediction                        # Prediction(index=285, label='Egyptian cat', ...)
     model.saliency("cat.jpg", "gradient").overlay.show()
+    model.saliency("cat.jpg", ["gradient", "grad_cam"]).overlay.show()  # side by side
     model.attack(["cat.jpg", "dog.jpg"], "pgd", epsilon="8/255")  # a list in, a list out
 
 `connect_async` is the same with `await`. `rakinglight.local()` is the same with no service at all.
@@ -19,9 +20,9 @@ from concurrent.futures import CancelledError, Future
 from contextlib import aclosing, closing
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar, overload
 
-from rakinglight.call import Address, Call, Image, Reply
+from rakinglight.call import Address, Call, Image, Method, Reply
 from rakinglight.over_http import AsyncHttpTransport, HttpTransport
-from rakinglight.results import Answer, Attack, Classification, Progress, Saliency, answers
+from rakinglight.results import Answer, Attack, Classification, Occlusion, Progress, Saliency, answers
 
 R = TypeVar("R")
 A = TypeVar("A", bound=Answer)
@@ -107,6 +108,7 @@ class Model:
         self.version = version
         self.classify: Asking[Classification] = Asking(self, "classify")
         self.saliency: Asking[Saliency] = Asking(self, "saliency")
+        self.occlusion: Asking[Occlusion] = Asking(self, "occlusion")
         self.attack: Asking[Attack] = Asking(self, "attack")
 
     def __repr__(self) -> str:
@@ -116,18 +118,18 @@ class Model:
         """Its labels, layers, input, provenance, and the operations and methods with their parameters."""
         return self._transport.model(self.name, self.version)
 
-    def ask(self, operation: str, images: Image | Sequence[Image], method: str | None = None, **options: Any) -> Any:
-        """`operation` by its name: what `.classify`, `.saliency` and `.attack` are short for."""
+    def ask(self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any) -> Any:
+        """`operation` by its name: what `.classify`, `.saliency`, `.occlusion` and `.attack` are short for."""
         return Asking[Answer](self, operation)(images, method, **options)
 
     def stream(
-        self, operation: str, images: Image | Sequence[Image], method: str | None = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
     ) -> Generator[Progress | Any, None, None]:
         """The progress of `operation` as it comes, and its answer as the last."""
         return Asking[Answer](self, operation).stream(images, method, **options)
 
     def submit(
-        self, operation: str, images: Image | Sequence[Image], method: str | None = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
     ) -> Job[Any]:
         """`operation` in the background."""
         return Asking[Answer](self, operation).submit(images, method, **options)
@@ -136,8 +138,8 @@ class Model:
 class Asking(Generic[A]):
     """One operation of one model, to be called.
 
-    The options are those of `Call.of`: `include`, `seed`, `deadline_s`, `max_rows`, `purpose`, and by their names the
-    parameters of the operation and the method.
+    The options are those of `Call.of`: `compare`, `include`, `seed`, `deadline_s`, `max_rows`, `purpose`, and by their
+    names the parameters of the operation and the method.
     """
 
     def __init__(self, model: Model, operation: str) -> None:
@@ -148,17 +150,17 @@ class Asking(Generic[A]):
         return f"<{self._operation} by {_named(self._model.name, self._model.version)}>"
 
     @overload
-    def __call__(self, images: Image, method: str | None = None, **options: Any) -> A: ...
+    def __call__(self, images: Image, method: Method = None, **options: Any) -> A: ...
     @overload
-    def __call__(self, images: Sequence[Image], method: str | None = None, **options: Any) -> list[A]: ...
-    def __call__(self, images: Image | Sequence[Image], method: str | None = None, **options: Any) -> A | list[A]:
+    def __call__(self, images: Sequence[Image], method: Method = None, **options: Any) -> list[A]: ...
+    def __call__(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> A | list[A]:
         """Ask, and wait for the answer. Raises what the service raises (`rakinglight.errors`)."""
         call = self._call(images, method, options)
         answer: A | list[A] = _answered(call, self._model._transport.ask(call))
         return answer
 
     def stream(
-        self, images: Image | Sequence[Image], method: str | None = None, **options: Any
+        self, images: Image | Sequence[Image], method: Method = None, **options: Any
     ) -> Generator[Progress | A | list[A], None, None]:
         """The progress as it comes, and the answer as the last. Leaving the loop cancels the work."""
         call = self._call(images, method, options)
@@ -166,12 +168,12 @@ class Asking(Generic[A]):
             for news in stream:
                 yield news if isinstance(news, Progress) else _answered(call, news)
 
-    def submit(self, images: Image | Sequence[Image], method: str | None = None, **options: Any) -> Job[A | list[A]]:
+    def submit(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> Job[A | list[A]]:
         """Ask in the background."""
         call = self._call(images, method, options)
         return Job(self._model._transport.stream(call), lambda reply: _answered(call, reply))
 
-    def _call(self, images: Image | Sequence[Image], method: str | None, options: dict[str, Any]) -> Call:
+    def _call(self, images: Image | Sequence[Image], method: Method, options: dict[str, Any]) -> Call:
         return Call.of(self._operation, self._model.name, images, method, version=self._model.version, **options)
 
 
@@ -262,6 +264,7 @@ class AsyncModel:
         self.version = version
         self.classify: AsyncAsking[Classification] = AsyncAsking(self, "classify")
         self.saliency: AsyncAsking[Saliency] = AsyncAsking(self, "saliency")
+        self.occlusion: AsyncAsking[Occlusion] = AsyncAsking(self, "occlusion")
         self.attack: AsyncAsking[Attack] = AsyncAsking(self, "attack")
 
     def __repr__(self) -> str:
@@ -270,18 +273,16 @@ class AsyncModel:
     async def describe(self) -> dict[str, Any]:
         return await self._transport.model(self.name, self.version)
 
-    async def ask(
-        self, operation: str, images: Image | Sequence[Image], method: str | None = None, **options: Any
-    ) -> Any:
+    async def ask(self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any) -> Any:
         return await AsyncAsking[Answer](self, operation)(images, method, **options)
 
     def stream(
-        self, operation: str, images: Image | Sequence[Image], method: str | None = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
     ) -> AsyncGenerator[Progress | Any, None]:
         return AsyncAsking[Answer](self, operation).stream(images, method, **options)
 
     def submit(
-        self, operation: str, images: Image | Sequence[Image], method: str | None = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
     ) -> AsyncJob[Any]:
         return AsyncAsking[Answer](self, operation).submit(images, method, **options)
 
@@ -297,29 +298,27 @@ class AsyncAsking(Generic[A]):
         return f"<{self._operation} by {_named(self._model.name, self._model.version)}>"
 
     @overload
-    async def __call__(self, images: Image, method: str | None = None, **options: Any) -> A: ...
+    async def __call__(self, images: Image, method: Method = None, **options: Any) -> A: ...
     @overload
-    async def __call__(self, images: Sequence[Image], method: str | None = None, **options: Any) -> list[A]: ...
-    async def __call__(self, images: Image | Sequence[Image], method: str | None = None, **options: Any) -> A | list[A]:
+    async def __call__(self, images: Sequence[Image], method: Method = None, **options: Any) -> list[A]: ...
+    async def __call__(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> A | list[A]:
         call = self._call(images, method, options)
         answer: A | list[A] = _answered(call, await self._model._transport.ask(call))
         return answer
 
     async def stream(
-        self, images: Image | Sequence[Image], method: str | None = None, **options: Any
+        self, images: Image | Sequence[Image], method: Method = None, **options: Any
     ) -> AsyncGenerator[Progress | A | list[A], None]:
         call = self._call(images, method, options)
         async with aclosing(self._model._transport.stream(call)) as stream:
             async for news in stream:
                 yield news if isinstance(news, Progress) else _answered(call, news)
 
-    def submit(
-        self, images: Image | Sequence[Image], method: str | None = None, **options: Any
-    ) -> AsyncJob[A | list[A]]:
+    def submit(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> AsyncJob[A | list[A]]:
         call = self._call(images, method, options)
         return AsyncJob(self._model._transport.stream(call), lambda reply: _answered(call, reply))
 
-    def _call(self, images: Image | Sequence[Image], method: str | None, options: dict[str, Any]) -> Call:
+    def _call(self, images: Image | Sequence[Image], method: Method, options: dict[str, Any]) -> Call:
         return Call.of(self._operation, self._model.name, images, method, version=self._model.version, **options)
 
 

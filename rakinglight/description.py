@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rakinglight.card import Card
@@ -28,6 +29,24 @@ def describe(card: Card) -> dict[str, Any]:
         "layers": [{"name": layer, "shape": list(shape)} for layer, shape in card.layers.items()],
         "operations": [_described(operation) for operation in OPERATIONS.values()],
     }
+
+
+def card_of(described: Mapping[str, Any]) -> Card:
+    """The card of a model that has been `described`, as who can only ask it for scores may have it: nothing within."""
+    seen = described["input"]
+    channels = seen["shape"][0]
+    return Card(
+        name=described["name"],
+        version=described.get("version", ""),
+        input_shape=tuple(seen["shape"]),
+        mean=tuple(seen.get("mean", (0.0,) * channels)),
+        std=tuple(seen.get("std", (1.0,) * channels)),
+        labels=tuple(described["labels"]),
+        sha256=described.get("sha256", ""),
+        provenance=described.get("provenance", ""),
+        resize=seen.get("resize", 0),
+        differentiable=False,
+    )
 
 
 def _described(operation: Operation) -> dict[str, Any]:

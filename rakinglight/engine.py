@@ -129,12 +129,11 @@ class Engine:
             return []
         first = self._query(asking[0])
         alike = [run for run in asking if self._key(self._query(run)) == self._key(first)]
-        _, ladder = self._network(first).backend(first)
-        return passes.deal(alike, ladder.limit)
+        return passes.deal(alike, self._network(first).ladder(first).limit)
 
     def _key(self, query: Query) -> tuple[object, ...]:
         """Queries that are equal in this may share a pass."""
-        return self._network(query).card.name, *passes.key(query)
+        return passes.key(query, self._network(query))
 
     def _answers(self, seats: Sequence[Seat]) -> Sequence[Scores | Slope | Exception]:
         """What each seat is told: its rows' answer, or the failure that is its own."""
@@ -145,6 +144,8 @@ class Engine:
             self.counts.failed_passes += 1
             if len(seats) > 1:
                 return [self._answers([seat])[0] for seat in seats]
+            if isinstance(e, RakinglightError):  # it says itself what is wrong, as a service does that is asked
+                return [e]
             log.exception("a pass failed: %s", seats[0].query)
             return [InternalError(f"The network failed with {type(e).__name__} on {seats[0].query}.")]
 
@@ -154,7 +155,7 @@ class Engine:
         if isinstance(answer, Exception):
             self._advance(run, error=answer)
             return
-        run.take(answer, len(seat))
+        run.take(answer, len(seat), self._network(seat.query).work(seat.query))
         if not all(part.isfinite().all() for part in answer if isinstance(part, torch.Tensor)):
             network = self._network(seat.query).card.name
             detail = f"{network} answers {seat.query} with NaN or infinity; look at its weights and at the input."
@@ -165,10 +166,9 @@ class Engine:
     def _count(self, seats: Sequence[Seat]) -> None:
         query, rows = seats[0].query, sum(map(len, seats))
         kind = type(query).__name__.lower()
-        _, ladder = self._network(query).backend(query)
         self.counts.passes[kind] += 1
         self.counts.rows[kind] += rows
-        self.counts.padding[kind] += ladder.padded(rows) - rows
+        self.counts.padding[kind] += self._network(query).ladder(query).padded(rows) - rows
         self.counts.rows_a_pass[rows] += 1
         self.counts.runs_a_pass[len(seats)] += 1
 
@@ -216,10 +216,11 @@ class Engine:
         network = self._network(query)
         if not len(query):
             return InternalError(f"{query} asks about no rows; ask about one at least.")
-        if isinstance(query, Gradient) and network.gradient is None:
+        if (isinstance(query, Gradient) or query.randomized) and network.gradient is None:
             return BadParameter(
-                f"{network.card.name} came as an ONNX file and answers no gradients; classify and every method that "
-                "asks for scores alone work. Give a recipe with safetensors for the rest."
+                f"{network.card.name} came as an ONNX file, or is asked as a black box, and answers no gradients, nor "
+                "can its weights be changed; classify and every method that asks for scores alone work. Give a recipe "
+                "with safetensors for the rest, or ask the service itself."
             )
         if tuple(query.rows.shape[-3:]) != network.card.input_shape:
             return InternalError(f"{query} does not fit {network.card.name}, which takes {network.card.input_shape}.")

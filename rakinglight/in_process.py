@@ -20,17 +20,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rakinglight import archives, catalogue, images, reply
+from rakinglight import archives, catalogue, images
 from rakinglight.call import DEADLINE_S, Call, Reply
 from rakinglight.card import Card
 from rakinglight.client import Client, Stream
 from rakinglight.description import describe
 from rakinglight.errors import EngineAway, NotFound, from_problem, near
+from rakinglight.plan import Plan
 from rakinglight.question import Question
 from rakinglight.results import Progress
 from rakinglight.wire import Frame
 
 if TYPE_CHECKING:
+    from rakinglight.network import Network
     from rakinglight.worker import Worker
 
 Array = np.ndarray[Any, Any]
@@ -48,35 +50,42 @@ def local(home: str | Path | None = None, *, say: Callable[[str], None] = log.in
           the recipes of the project's own checkout are at hand.
     say   told when something takes long
     """
-    return Client(InProcess(Path(home or os.environ.get("RAKINGLIGHT_HOME") or ".rakinglight"), say))
+    return Client(FromArchives(Path(home or os.environ.get("RAKINGLIGHT_HOME") or ".rakinglight"), say))
 
 
 class InProcess:
-    """A client's transport that goes nowhere: one worker a model, started when the model is first asked."""
+    """A client's transport whose engine is here: one worker a model, started when the model is first asked.
 
-    def __init__(self, home: Path, say: Callable[[str], None] = log.info) -> None:
-        self.home = home
-        self.say = say
+    Where the models come from is for its forms to say: `FromArchives`, and `black_box.BlackBox`.
+    """
+
+    def __init__(self) -> None:
         self._cards: dict[str, Card] = {}
         self._workers: dict[str, Worker] = {}
         self._starting = threading.Lock()
 
-    def __repr__(self) -> str:
-        return f"this process, with the archives in {self.home}"
-
     def models(self) -> list[dict[str, Any]]:
-        return [describe(archives.read_card(path)) for path in archives.find_archives(self.home).values()]
+        """What there is, as `describe` has it."""
+        raise NotImplementedError
+
+    def read_card(self, name: str) -> Card:
+        """The card of the model called `name`. Raises NotFound."""
+        raise NotImplementedError
+
+    def load_network(self, card: Card) -> Network:
+        """The model of `card`, ready to answer. Raises ModuleNotFoundError where torch is not installed."""
+        raise NotImplementedError
 
     def model(self, name: str, version: str | None = None) -> dict[str, Any]:
         return describe(self.card(name, version))
 
     def ask(self, call: Call) -> Reply:
-        *_, last = self.stream(call)
+        *_, last = _LocalStream(self, call, watched=False)
         assert not isinstance(last, Progress)
         return last
 
     def stream(self, call: Call) -> Stream:
-        return _LocalStream(self, call)
+        return _LocalStream(self, call, watched=True)
 
     def close(self) -> None:
         """Cancel what is under way and let the models go."""
@@ -86,9 +95,9 @@ class InProcess:
             self._workers.clear()
 
     def card(self, name: str, version: str | None = None) -> Card:
-        """The card of a model, whose archive is built first where it can be. Raises NotFound."""
+        """The card of a model, read once. Raises NotFound."""
         if name not in self._cards:
-            self._cards[name] = archives.read_card(self._archive(name))
+            self._cards[name] = self.read_card(name)
         card = self._cards[name]
         if version not in (None, card.version):
             raise NotFound(f"{name} has no version {version!r}; there is {card.version!r}.")
@@ -101,14 +110,39 @@ class InProcess:
                 try:
                     from rakinglight.worker import Worker
 
-                    (network,) = archives.load_networks([self._archive(card.name)], home=self.home)
+                    network = self.load_network(card)
                 except ModuleNotFoundError as e:
                     raise EngineAway(
-                        f"Without a service this needs {e.name}, which is not installed: "
-                        "pip install 'rakinglight[engine,cpu]', or give the URL of a service."
+                        f"An engine in this process needs {e.name}, which is not installed: "
+                        "pip install 'rakinglight[engine,cpu]', or let a service do the work, by its URL."
                     ) from e
                 self._workers[card.name] = Worker([network])
             return self._workers[card.name]
+
+
+class FromArchives(InProcess):
+    """The models in `home`, whose archives are built first where they can be. No service is asked.
+
+    say  told when something takes long
+    """
+
+    def __init__(self, home: Path, say: Callable[[str], None] = log.info) -> None:
+        super().__init__()
+        self.home = home
+        self.say = say
+
+    def __repr__(self) -> str:
+        return f"this process, with the archives in {self.home}"
+
+    def models(self) -> list[dict[str, Any]]:
+        return [describe(archives.read_card(path)) for path in archives.find_archives(self.home).values()]
+
+    def read_card(self, name: str) -> Card:
+        return archives.read_card(self._archive(name))
+
+    def load_network(self, card: Card) -> Network:
+        (network,) = archives.load_networks([self._archive(card.name)], home=self.home)
+        return network
 
     def _archive(self, name: str) -> Path:
         try:
@@ -128,83 +162,71 @@ class InProcess:
 
 
 class _LocalStream:
-    """The news of one call. `close` may come from another thread, in the middle of reading."""
+    """The news of one call. `close` may come from another thread, in the middle of reading.
 
-    def __init__(self, transport: InProcess, call: Call) -> None:
+    watched  whether somebody looks at the progress
+    """
+
+    def __init__(self, transport: InProcess, call: Call, *, watched: bool) -> None:
         self._transport = transport
         self._call = call
+        self._watched = watched
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[Progress | Reply]:
         begun, call = time.monotonic(), self._call
         card = self._transport.card(call.model, call.version)
-        operation = catalogue.operation(call.operation)
-        method = operation.method(call.method)
-        reply.check_include(operation, call.include)
-        filled, each = operation.check(method, call.parameters, card, len(call.images))
-        questions = [
-            Question(
-                operation=operation.name,
-                model=card.name,
-                pixels=_pixels(image, card, i),
-                method=method.name if method else None,
-                parameters=parameters,
-                seed=call.seed,
-                seconds=DEADLINE_S if call.deadline_s is None else call.deadline_s,
-                max_rows=call.max_rows,
-            )
-            for i, (image, parameters) in enumerate(zip(call.images, each, strict=True))
-        ]
+        plan = Plan.of(
+            card,
+            catalogue.operation(call.operation),
+            len(call.images),
+            method=call.method,
+            parameters=call.parameters,
+            compare=call.compare,
+            include=call.include,
+        )
+        pixels = [_pixels(image, card, i) for i, image in enumerate(call.images)]
+        questions = plan.questions(
+            pixels,
+            seed=call.seed,
+            seconds=DEADLINE_S if call.deadline_s is None else call.deadline_s,
+            max_rows=call.max_rows,
+        )
+        if self._watched:
+            questions = plan.watched(questions)
         bodies: dict[int, Mapping[str, Any]] = {}
-        for image, frame in self._frames(self._transport.worker(card), questions):
+        for number, frame in self._frames(self._transport.worker(card), questions):
             if frame.kind == "progress":
-                yield Progress.read({"image": image, **frame.body})
+                yield Progress.read(plan.progress(number, questions[number].pixels, frame.body))
+            elif frame.kind == "problem":
+                raise plan.placed(number, from_problem(frame.body))
             elif frame.kind == "result":
-                bodies[image] = frame.body
+                bodies[number] = frame.body
         if self._closed.is_set():
             return
 
+        answered = [bodies[number] for number in range(len(questions))]
         request_id = uuid.uuid4().hex
-        facts = reply.facts(card, method.name if method else None, filled, request_id)
-        results = []
-        for image, question in enumerate(questions):
-            result = dict(bodies[image]["result"])
-            if "adversarial" in result:
-                result["queries"] = sum(bodies[image]["cost"].values())
-            results.append(reply.finish(operation, result, question.pixels, card, call.include, facts))
-        costs = [body["cost"] for body in bodies.values()]
-        yield {
-            "model": {"name": card.name, "version": card.version, "sha256": card.sha256},
-            "operation": operation.name,
-            "method": method.name if method else None,
-            "parameters": filled,
-            "seed": call.seed,
-            "results": results,
-            "cost": {kind: sum(cost[kind] for cost in costs) for kind in ("forward_rows", "gradient_rows")},
-            "answered_by": bodies[0].get("answered_by", {}),
-            "elapsed_ms": round(1000 * (time.monotonic() - begun), 1),
-            "request_id": request_id,
-        }
+        results = plan.results(questions, answered, request_id=request_id)
+        yield plan.reply(results, answered, seed=call.seed, begun=begun, request_id=request_id).members()
 
     def close(self) -> None:
         self._closed.set()
 
     def _frames(self, worker: Worker, questions: Sequence[Question]) -> Iterator[tuple[int, Frame]]:
-        """What the worker says of each question, until all are answered. Raises the first problem."""
-        waiting = {uuid.uuid4().hex: i for i in range(len(questions))}
+        """What the worker says of each question, by its number, until all are answered."""
+        waiting = {uuid.uuid4().hex: number for number in range(len(questions))}
         try:
-            for ticket, image in waiting.items():
-                worker.open(ticket, Frame("request", questions[image].to_body()))
+            for ticket, number in waiting.items():
+                worker.open(ticket, Frame("request", questions[number].to_body()))
             while waiting and not self._closed.is_set():
                 worker.wait(LOOK_S)
-                for ticket, image in list(waiting.items()):
+                for ticket, number in list(waiting.items()):
                     frames, over = worker.collect(ticket)
                     if over:
                         del waiting[ticket]
                     for frame in frames:
-                        if frame.kind == "problem":
-                            raise from_problem(frame.body)
-                        yield image, frame
+                        yield number, frame
         finally:
             for ticket in waiting:
                 worker.close(ticket)

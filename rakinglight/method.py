@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
 from rakinglight.queries import Algorithm
@@ -18,9 +18,18 @@ class Method(Generic[R]):
 
     What it takes by position, the operation offers (`x`, `goal`, `score`, `noise`) and it takes what it names; what it
     takes by keyword alone are the caller's parameters.
+
+    defaults  those of the operation's parameters that are others by this method
+    fits      takes the shape of the image, [C, H, W], and what it names of the parameters; raises BadParameter where
+              they do not go together. The algorithm asks it too: this is for the door, before any row is spent
+    signed    whether its map has a number for each value of the image by which a change of it can be multiplied:
+              a slope, or what the value adds to the score
     """
 
     algorithm: Callable[..., Algorithm[R]]
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    fits: Callable[..., object] | None = None
+    signed: bool = True
 
     @property
     def name(self) -> str:
@@ -30,6 +39,12 @@ class Method(Generic[R]):
     def summary(self) -> str:
         """The first line of its docstring."""
         return (inspect.getdoc(self.algorithm) or "").partition("\n")[0]
+
+    def check(self, parameters: Mapping[str, Any], shape: tuple[int, int, int]) -> None:
+        """Raise BadParameter where `parameters` do not go together with an image of `shape`, [C, H, W]."""
+        if self.fits:
+            named = inspect.signature(self.fits).parameters
+            self.fits(shape, **{name: value for name, value in parameters.items() if name in named})
 
     def choose(self, parameters: Mapping[str, Any]) -> Chosen[R]:
         """This method with those of `parameters` that are its own."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from rakinglight.card import Card
 from rakinglight.errors import InternalError
 from rakinglight.objectives import CrossEntropy
 from rakinglight.queries import Forward, Query, Rule, Scores, Slope
+from rakinglight.rows import Patched
 
 #: Row counts that the probe tries. A pass is padded to one of those that agree.
 TRIED = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -26,6 +27,10 @@ ALWAYS_TRIED = 8
 ALWAYS_SHARED = 4
 #: Turns that each backend has at the start, when the quickest is chosen.
 TURNS = 5
+#: Row counts of a pass of patched rows. The quickest is chosen of those that a pass has time for.
+PATCHED_ROWS = (4, 16, 64)
+#: Two ways to the same logits differ by rounding alone, as a share of the largest; more is another answer.
+ROUNDING = 1e-3
 #: No pass is longer than this, so that nobody waits long for the next (`docs/design.md`).
 PASS_S = 0.15
 
@@ -46,9 +51,52 @@ class Backend(Protocol):
 
     name: str
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores: ...
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores: ...
 
-    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope: ...
+    def gradient(
+        self,
+        rows: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        *,
+        wrt: str | None = None,
+        rules: Sequence[Rule] = (),
+        randomized: float = 0.0,
+    ) -> Slope:
+        """The objective of each row, and its derivative by the row or by what the layer `wrt` puts out.
+
+        rules       one a row; none at all is the standard rule for all of them
+        randomized  the share of the layers, from the last on, that have random weights
+        """
+        ...
+
+
+class PatchBackend(Protocol):
+    """Answers for patched rows of one base image without whole passes."""
+
+    name: str
+
+    def forward(self, rows: Patched) -> Scores: ...
+
+    def work(self, window: tuple[int, int]) -> float:
+        """Multiply-adds that a row with this window takes, as a share of those of a whole pass."""
+        ...
+
+
+@dataclass(frozen=True)
+class Patches:
+    """Who answers patched rows, and when that pays.
+
+    price  seconds that a multiply-add takes here, over what it takes in a whole pass: measured at load
+    rows   of every pass. One count alone, so that a row's bits are the same in each
+    """
+
+    backend: PatchBackend
+    price: float
+    rows: int = 16
+
+    def pays(self, window: tuple[int, int]) -> bool:
+        """Whether patches of this size are answered sooner than by whole passes."""
+        return self.backend.work(window) * self.price < 1
 
 
 @dataclass(frozen=True)
@@ -108,14 +156,20 @@ def _quickest(answer: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> t
 
 
 def _quickest_of(backends: Sequence[Backend], rows: Tensor) -> Backend:
-    """The backend that scores `rows` soonest. They take turns, so that a busy moment strikes them all."""
-    seconds = {backend.name: inf for backend in backends}
-    for _ in range(TURNS):
-        for backend in backends:
+    """The backend that scores `rows` soonest."""
+    seconds = _least_seconds([partial(backend.forward, rows) for backend in backends], TURNS)
+    return backends[seconds.index(min(seconds))]
+
+
+def _least_seconds(works: Sequence[Callable[[], object]], turns: int) -> list[float]:
+    """The least that each of `works` takes. They take turns, so that a busy moment strikes them all."""
+    seconds = [inf] * len(works)
+    for _ in range(turns):
+        for at, work in enumerate(works):
             begun = time.perf_counter()
-            backend.forward(rows)
-            seconds[backend.name] = min(seconds[backend.name], time.perf_counter() - begun)
-    return min(backends, key=lambda backend: seconds[backend.name])
+            work()
+            seconds[at] = min(seconds[at], time.perf_counter() - begun)
+    return seconds
 
 
 def _agree(few: tuple[Tensor, ...], many: tuple[Tensor, ...]) -> bool:
@@ -124,13 +178,20 @@ def _agree(few: tuple[Tensor, ...], many: tuple[Tensor, ...]) -> bool:
 
 @dataclass(frozen=True)
 class Network:
-    """A card and its backends. `gradient` is None where no derivative can be had (an ONNX file)."""
+    """A card and its backends.
+
+    gradient      None where no derivative can be had (an ONNX file)
+    patches       who answers patched rows sooner than whole passes do; None where nobody does
+    patches_note  what a reply says of how patched rows are answered, and why
+    """
 
     card: Card
     forward: Backend
     gradient: Backend | None
     forward_ladder: Ladder
     gradient_ladder: Ladder | None = None
+    patches: Patches | None = None
+    patches_note: str = "whole passes"
 
     @staticmethod
     def probed(
@@ -161,12 +222,79 @@ class Network:
         forward = backends[names.index(known(f"quickest of {' and '.join(names)}", lambda: choose().name))]
         return Network(card, forward, gradient, ladder(scores, forward), ladder(slopes, gradient) if gradient else None)
 
-    def backend(self, query: Query) -> tuple[Backend, Ladder]:
-        """Who answers `query`, and the row counts at which its bits are known.
+    def with_patches(self, backend: PatchBackend, known: Known = measured_now) -> Network:
+        """This network, with `backend` for patched rows where it was measured to answer them sooner than whole passes.
 
-        Activations come from torch where there is one: a network's ONNX graph has no output for each of its layers.
+        The patch that is tried has a seventh of the image's sides: 32 of 224 pixels.
         """
-        plain = isinstance(query, Forward) and not query.layers
+        _, H, W = self.card.input_shape
+        window = max(1, H // 7), max(1, W // 7)
+        question = f"patched rows by {backend.name} incrementally and by {self.forward.name} whole"
+        rows, patched_s, whole_s, apart = known(question, lambda: list(self._patched_row(backend, window)))
+        fewer = f"{1 / backend.work(window):.1f} times fewer multiply-adds"
+        size = "×".join(map(str, dict.fromkeys(window)))  # 32 for 32 by 32
+        if apart > ROUNDING:
+            note = f"whole passes: incremental ones by {backend.name} answered otherwise, by {apart:.1g} of the largest"
+            return replace(self, patches_note=note)
+        if patched_s >= whole_s:
+            note = f"whole passes, by {self.forward.name}: incremental ones would take {patched_s / whole_s:.1f} times"
+            return replace(self, patches_note=f"{note} as long ({fewer} at window {size}, measured at load)")
+        note = f"incremental, by {backend.name}: {fewer} and {whole_s / patched_s:.1f} times as quick as whole passes"
+        return replace(
+            self,
+            patches=Patches(backend, patched_s / backend.work(window) / whole_s, rows),
+            patches_note=f"{note} at window {size}, measured at load",
+        )
+
+    def _patched_row(self, backend: PatchBackend, window: tuple[int, int]) -> tuple[int, float, float, float]:
+        """Rows of a pass, seconds that a row takes in it, seconds in a whole pass, and how far the logits are apart."""
+        noise = torch.Generator().manual_seed(0)
+        image = torch.rand(self.card.input_shape, generator=noise)
+        room = torch.tensor(image.shape[1:]) - torch.tensor(window) + 1
+        corners = (torch.rand(PATCHED_ROWS[-1], 2, generator=noise) * room).long()
+        patched = Patched(image, corners, window, torch.full_like(image, 0.5))
+        rows = patched[: self.forward_ladder.limit].made()
+
+        def passing(n: int) -> Callable[[], Scores]:
+            return partial(backend.forward, patched[:n])
+
+        least = PATCHED_ROWS[0]
+        found, logits = passing(least)().logits, self.forward.forward(rows).logits
+        both = min(len(found), len(logits))
+        apart = (found[:both] - logits[:both]).abs().max() / logits.abs().max()
+        (first_s,) = _least_seconds([passing(least)], 2)
+        counts = [n for n in PATCHED_ROWS if n == least or first_s * n / least <= PASS_S]
+        whole_s, *patched_s = _least_seconds([partial(self.forward.forward, rows), *map(passing, counts)], TURNS)
+        row_s, n = min((seconds / n, n) for seconds, n in zip(patched_s, counts, strict=True))
+        return n, row_s, whole_s / len(rows), float(apart)
+
+    def incremental(self, query: Query) -> bool:
+        """Whether `query` is about patches, and they are answered without whole passes."""
+        if self.patches is None or not isinstance(query, Forward) or not isinstance(query.rows, Patched):
+            return False
+        return not query.layers and not query.randomized and self.patches.pays(query.rows.window)
+
+    def work(self, query: Query) -> float:
+        """Multiply-adds that a row of `query` takes, as a share of those of a whole pass."""
+        if self.incremental(query):
+            assert self.patches is not None and isinstance(query.rows, Patched)
+            return self.patches.backend.work(query.rows.window)
+        return 1.0
+
+    def ladder(self, query: Query) -> Ladder:
+        """The row counts of the passes that answer `query`, at which a row's bits are known."""
+        if self.incremental(query):
+            assert self.patches is not None
+            return Ladder((self.patches.rows,))
+        return self._whole(query)[1]
+
+    def backend(self, query: Query) -> Backend:
+        """Who answers `query` in whole passes."""
+        return self._whole(query)[0]
+
+    def _whole(self, query: Query) -> tuple[Backend, Ladder]:
+        # Activations come from torch where there is one: a network's ONNX graph has no output for each of its layers.
+        plain = isinstance(query, Forward) and not query.layers and not query.randomized
         if plain or self.gradient is None or self.gradient_ladder is None:
             return self.forward, self.forward_ladder
         return self.gradient, self.gradient_ladder

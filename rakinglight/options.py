@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -21,13 +21,16 @@ from rakinglight.parameters import as_fraction
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "max_length": "at most"}
 
 
-def options(operation: Operation) -> list[inspect.Parameter]:
-    """The options, as arguments of a function. One that is not given is None: whoever answers fills in the default."""
+def options(operation: Operation, several: Collection[str] = ()) -> list[inspect.Parameter]:
+    """The options, as arguments of a function. One that is not given is None: whoever answers fills in the default.
+
+    several  parameters of one value of which a command takes more than one, to compare: theirs is a list
+    """
     by_name: dict[str, dict[str, tuple[Any, Any]]] = {}
     for method in operation.methods or (None,):
         for name, field in operation.fields(method).items():
             by_name.setdefault(name, {})[method.name if method else ""] = field
-    return [_option(name, fields, len(operation.methods)) for name, fields in by_name.items()]
+    return [_option(name, fields, len(operation.methods), name in several) for name, fields in by_name.items()]
 
 
 def value(text: str) -> Any:
@@ -38,19 +41,29 @@ def value(text: str) -> Any:
         return text
 
 
-def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int) -> inspect.Parameter:
+def listed(text: str) -> Any:
+    """A list, as JSON or without its brackets: 10,20,110,120."""
+    read = value(f"[{text}]")
+    return value(text) if isinstance(read, str) or text.lstrip().startswith("[") else read
+
+
+def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int, several: bool) -> inspect.Parameter:
     """The option of parameter `name`; `fields` are its type and default by those of the `methods` that have it."""
     read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint))))
+    if several:
+        read = list[read]  # type: ignore[valid-type]
     spellings: list[str] = []  # typer's own
     if get_origin(read) is list:  # one at a time: --layers conv1 --layer conv2
         plural = f"--{name.replace('_', '-')}"
-        spellings = [plural, plural.removesuffix("s")]
+        singular = plural.removesuffix("es") if plural.endswith("xes") else plural.removesuffix("s")
+        spellings = list(dict.fromkeys((plural, singular)))
 
     notes = {method: list(_notes(hint)) for method, (hint, _) in fields.items()}
     meanings = [note.description for found in notes.values() for note in found if getattr(note, "description", None)]
     limits = _by_method({method: _limits(found) for method, found in notes.items()})
     only = f"only {', '.join(fields)}" if len(fields) < methods else ""
-    help_ = " ".join([*meanings[:1], *(f"{said[0].upper()}{said[1:]}." for said in (limits, only) if said)])
+    again = "given again, the maps of all are side by side" if several else ""
+    help_ = " ".join([*meanings[:1], *(f"{said[0].upper()}{said[1:]}." for said in (limits, only, again) if said)])
     default = _by_method({method: _shown(default) for method, (_, default) in fields.items()})
 
     annotation: Any = Annotated[read | None, typer.Option(*spellings, help=help_, show_default=default or False, **how)]
@@ -62,6 +75,10 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
     match kinds:
         case [one] if get_origin(one) in (list, tuple):
             read, how = _read(_kinds(get_args(one)[0]))
+            if get_origin(read) is list:  # a list of lists, one at a time
+                return list[str], {"parser": listed, "metavar": "<list>"}
+            if get_origin(read) is Literal:  # typer knows lists, and choices, and no list of choices
+                return list[str], {"metavar": f"[{'|'.join(get_args(read))}]"}
             return list[read], how  # type: ignore[valid-type]
         case [one] if one in (bool, int):
             return one, {}

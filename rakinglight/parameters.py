@@ -6,13 +6,15 @@ shows, the check that it makes, the default that it fills in and the table in `d
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
 from rakinglight.errors import shown
+from rakinglight.fills import Fill
 from rakinglight.norms import NormName
 from rakinglight.objectives import Score
+from rakinglight.trust import FIGURES, Figure
 
 
 def _fraction(value: Any) -> Any:
@@ -35,6 +37,18 @@ def _number(value: Any) -> Any:
     if isinstance(value, bool):
         raise ValueError("a truth value is no number")
     return value
+
+
+def _filling(value: Any) -> Any:
+    """The name of a fill, or a number, as text too."""
+    if not isinstance(value, str):
+        return _number(value)
+    if value in get_args(Fill):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        raise ValueError("it is 'grey', 'mean', 'blur', 'noise', or a value in [0, 1] such as 0.5") from None
 
 
 def as_fraction(value: float) -> str:
@@ -100,6 +114,75 @@ TopK = Annotated[
 ]
 LayerNames = Annotated[
     tuple[str, ...], FailFast(), Field(max_length=8, description="Layers whose activations come with the answer.")
+]
+SpatialLayer = Annotated[
+    str | None, Field(description="A layer whose output has height and width. None: the last one that has.")
+]
+Figures = Annotated[
+    tuple[Figure, ...],
+    FailFast(),
+    Field(max_length=len(FIGURES), description="Figures that say how far to trust the map."),
+]
+_Side = Annotated[int, Field(ge=0, le=100_000), BeforeValidator(_number)]
+Boxes = Annotated[
+    tuple[tuple[_Side, _Side, _Side, _Side], ...],
+    FailFast(),
+    Field(
+        max_length=100,
+        description="Where the class is to be seen: [top, left, bottom, right] in pixels of the image as it came.",
+    ),
+]
+NSamples = Annotated[int, Field(ge=1, le=1000, description="How often noise is drawn."), BeforeValidator(_number)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+NoiseLevel = Annotated[
+    _Share,
+    BeforeValidator(_fraction, json_schema_input_type=_Share | str),
+    Field(description="Standard deviation of the noise, as a share of the image's range, max - min."),
+]
+_Deviation = Annotated[float, Field(gt=0, le=1)]
+Sigma = Annotated[
+    _Deviation,
+    BeforeValidator(_fraction, json_schema_input_type=_Deviation | str),
+    Field(description="Standard deviation of the noise, in units of [0, 1]."),
+]
+NSteps = Annotated[
+    int, Field(ge=1, le=1000, description="Number of points on the path from the baseline."), BeforeValidator(_number)
+]
+Filling = Annotated[
+    _Share | Fill,  # the number first: its refusal is told, text was read before
+    BeforeValidator(_filling),
+    Field(
+        description="What stands for nothing: grey (0.5), the image's mean colour, the image blurred, uniform noise, "
+        "or a value in [0, 1]."
+    ),
+]
+_Pixels = Annotated[int, Field(ge=1), BeforeValidator(_number)]
+Window = Annotated[
+    _Pixels | None,
+    Field(description="Side of the window in pixels, at most the image's. None: a seventh of its shorter side."),
+]
+Stride = Annotated[
+    _Pixels | None,
+    Field(description="Pixels from one place of the window to the next, at most its side. None: half of that."),
+]
+PerChannel = Annotated[
+    bool, Field(strict=True, description="Cover one channel at a time instead of all of them together.")
+]
+Masks = Annotated[int, Field(ge=1, le=10_000, description="Number of random masks, at most."), BeforeValidator(_number)]
+Cells = Annotated[
+    int,
+    Field(ge=2, description="Cells of a mask on each side, at most the image's pixels: more of them, finer masks."),
+    BeforeValidator(_number),
+]
+KeepProbability = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(gt=0, lt=1, description="Probability that a cell of a mask lets the image through."),
+]
+_Error = Annotated[float, BeforeValidator(_fraction, json_schema_input_type=float | str), Field(gt=0)]
+StandardError = Annotated[
+    _Error | None,
+    Field(description="Stop once no pixel's standard error is above this, in units of the score. None: use all masks."),
 ]
 RandomStart = Annotated[
     bool, Field(strict=True, description="Start at a random point of the ball instead of at the image.")

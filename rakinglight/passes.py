@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rakinglight.network import Network
 from rakinglight.queries import Forward, Gradient, Query, Scores, Slope
+from rakinglight.rows import Lazy, Patched, made
 from rakinglight.run import Run
 
 
@@ -32,14 +33,19 @@ class Seat:
         return self.run.query
 
     @property
-    def rows(self) -> Tensor:
+    def rows(self) -> Tensor | Lazy:
         return self.query.batch[self.start : self.stop]
 
 
-def key(query: Query) -> tuple[object, ...]:
-    """Queries to one network that are equal in this may share a pass."""
-    how = query.layers if isinstance(query, Forward) else query.rule if isinstance(query, Gradient) else None
-    return type(query), how, query.rows.shape[-3:], query.rows.dtype
+def key(query: Query, network: Network) -> tuple[object, ...]:
+    """Queries that are equal in this may share a pass through `network`.
+
+    The backward rule is not in it: that is each row's own. Patches that are answered without whole passes go alone,
+    with what is known of their base.
+    """
+    how = query.layers if isinstance(query, Forward) else query.wrt if isinstance(query, Gradient) else None
+    alone = id(query) if network.incremental(query) else None
+    return network.card.name, type(query), how, query.randomized, alone, tuple(query.rows.shape[-3:]), query.rows.dtype
 
 
 def deal(asking: Iterable[Run[Any]], limit: int) -> list[Seat]:
@@ -66,23 +72,40 @@ def deal(asking: Iterable[Run[Any]], limit: int) -> list[Seat]:
 def answers(seats: Sequence[Seat], network: Network) -> list[Scores | Slope]:
     """Pass the rows of all `seats` through `network` at once, padded to a count whose bits are known; seat by seat."""
     query = seats[0].query
-    backend, ladder = network.backend(query)
-    rows = torch.cat([seat.rows for seat in seats])
-    if padding := ladder.padded(len(rows)) - len(rows):
-        rows = torch.cat([rows, rows[-1:].expand(padding, *rows.shape[1:])])
+    count = network.ladder(query).padded(sum(map(len, seats)))
 
     answer: Scores | Slope
-    if isinstance(query, Forward):
-        answer = backend.forward(rows, query.layers)
+    if network.incremental(query):
+        (seat,) = seats
+        assert network.patches is not None and isinstance(seat.rows, Patched)
+        answer = network.patches.backend.forward(seat.rows.padded(count))
     else:
-        assert isinstance(query, Gradient)
-        answer = backend.gradient(rows, lambda logits: side_by_side(seats, logits), query.rule)
+        answer = _whole(seats, _padded(torch.cat([made(seat.rows) for seat in seats]), count), network)
 
     found, at = [], 0
     for seat in seats:
         found.append(answer.cut(at, at + len(seat)))
         at += len(seat)
     return found
+
+
+def _whole(seats: Sequence[Seat], rows: Tensor, network: Network) -> Scores | Slope:
+    """The answer of one whole pass of `rows`, which are those of all `seats` and padding."""
+    query = seats[0].query
+    backend = network.backend(query)
+    if isinstance(query, Forward):
+        return backend.forward(rows, query.layers, randomized=query.randomized)
+    assert isinstance(query, Gradient)
+    rules = [seat.query.rule for seat in seats if isinstance(seat.query, Gradient) for _ in range(len(seat))]
+    rules += ["standard"] * (len(rows) - len(rules))
+    return backend.gradient(
+        rows, lambda logits: side_by_side(seats, logits), wrt=query.wrt, rules=rules, randomized=query.randomized
+    )
+
+
+def _padded(rows: Tensor, count: int) -> Tensor:
+    """`count` rows: these, and the last of them again."""
+    return torch.cat([rows, rows[-1:].expand(count - len(rows), *rows.shape[1:])]) if count > len(rows) else rows
 
 
 def side_by_side(seats: Sequence[Seat], logits: Tensor) -> Tensor:

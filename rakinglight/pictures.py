@@ -36,35 +36,114 @@ COMPRESSION = 1
 #: The share of a map's values that its colours tell apart; the few above are shown alike. A gradient's largest value is
 #: often ten times its 99th percentile: a linear scale up to it would show one bright pixel on black.
 SHOWN = 0.998
+#: A scale starts at zero as long as the part of it that no value needs is smaller than this.
+FAR = 0.25
+
+#: The colours by their names and by where `cmap` has them: all perceptually uniform, all with a dark end or middle.
+CATALOGUED = {"inferno": "bids:inferno", "inferno_r": "bids:inferno_r", "berlin": "crameri:berlin"}
 
 GROUND = (17, 17, 20)
 INK = (235, 235, 230)
 FAINT = (150, 150, 148)
+GRID = (52, 52, 56)
+
+#: Pixels of a chart, and how many times as large its lines are drawn.
+CHART = 560, 500
+FINER = 4
+TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
 
 
-def overlay(seen: Array, values: Array, *, unit: str = "") -> Picture:
+@dataclass(frozen=True)
+class Curve:
+    """How a curve is drawn, and which way is good."""
+
+    colour: tuple[int, int, int]
+    meaning: str
+
+
+#: Two colours that differ in lightness too, so that nobody has to tell hues apart.
+CURVES = {"deletion": Curve((86, 180, 233), "lower is better"), "insertion": Curve((240, 228, 66), "higher is better")}
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How the values of a map became its colours.
+
+    scale    the function between the two: linear
+    low      the raw value at the lower end of the colours; what is below it is shown alike
+    high     the raw value at their upper end
+    largest  the largest size of any raw value
+    colours  the name of the colours, as `cmap` and matplotlib know them
+    """
+
+    scale: str
+    low: float
+    high: float
+    largest: float
+    colours: str
+
+    @staticmethod
+    def of(values: Array) -> Scaling:
+        """The scaling by which `values` [H, W] can be read: from zero, unless that would waste the colours.
+
+        Of both signs, zero is in the middle and dark. Of one sign, the dark end is zero, or the value nearest to zero
+        where all are far from it: of a map between 0.6 and 0.7, colours from zero would show one bright square.
+        """
+        size = np.abs(values).astype(np.float64)
+        largest, least = float(size.max()), float(size.min())
+        top = float(np.quantile(size, SHOWN)) or largest  # where most are zero, the largest
+        if bool((values < 0).any() and (values > 0).any()):
+            return Scaling("linear", -top, top, largest, "berlin")
+        dark = least if least > FAR * top and least < top else 0.0
+        if bool((values < 0).any()):
+            return Scaling("linear", -top, -dark or 0.0, largest, "inferno_r")  # never -0.0
+        return Scaling("linear", dark, top, largest, "inferno")
+
+    def place(self, values: Array) -> Array:
+        """[..., H, W] in [0, 1]: where on the scale each of `values` stands."""
+        span = self.high - self.low
+        return np.asarray(np.clip((values - self.low) / span, 0, 1) if span else np.zeros_like(values))
+
+    def strength(self, values: Array) -> Array:
+        """[..., H, W] in [0, 1]: how far each of `values` stands from the dark of the scale."""
+        place = self.place(values)
+        match self.colours:
+            case "berlin":
+                return np.asarray(np.abs(2 * place - 1))
+            case "inferno_r":
+                return np.asarray(1 - place)
+            case _:
+                return place
+
+    def __str__(self) -> str:
+        """What the legend says of it."""
+        if self.low == self.high:
+            return f"{self.low:.3g} everywhere"
+        cut = max(abs(self.low), abs(self.high))
+        return ", ".join(
+            (
+                f"{self.scale} scale",
+                *(("not from zero",) if self.low * self.high > 0 else ()),
+                *((f"cut at {cut:.3g} (largest {self.largest:.3g})",) if cut < self.largest else ()),
+            )
+        )
+
+
+def overlay(seen: Array, values: Array, scaling: Scaling | None = None) -> Picture:
     """A map over the image that it explains, with a legend that gives the range in raw values.
 
-    seen    uint8 [H, W, C], the image as the model saw it
-    values  [H, W], raw; all of one sign, or signed, and then the colours are two and zero is dark
-    unit    what the values are, for the legend
+    seen     uint8 [H, W, C], the image as the model saw it
+    values   [H, W], raw
+    scaling  by default `Scaling.of(values)`; one that several share makes them comparable
     """
-    signed = bool((values < 0).any() and (values > 0).any())
-    size = np.abs(values).astype(np.float64)
-    top = _shown(size)
-    low, high = (-top, top) if signed else (0.0, top) if not (values < 0).any() else (-top, 0.0)
-    scaled = np.clip((values - low) / (high - low), 0, 1)
-    scale = "crameri:berlin" if signed else "bids:inferno" if high > 0 else "bids:inferno_r"
-
-    # Both scales are dark where nothing depends on the pixel, so light is added to light: the photograph shows through
-    # in grey, and is dimmed further the more there is to say.
+    scaling = scaling or Scaling.of(values)
+    # All scales are dark where there is least to say, so light is added to light: the photograph shows through in
+    # grey, and is dimmed further the more there is to say.
     photograph = _grey(seen)[..., None] * np.array([0.52, 0.52, 0.55])
-    photograph *= 1 - 0.85 * np.clip(size / top, 0, 1)[..., None]
-    blended = 1 - (1 - photograph) * (1 - _colours(scale, scaled))
+    photograph *= 1 - 0.85 * scaling.strength(values)[..., None]
+    blended = 1 - (1 - photograph) * (1 - _colours(scaling.colours, scaling.place(values)))
     picture = enlarged(_from_unit(blended))
-    note = "linear scale" + (f", cut at {top:.3g} (largest {size.max():.3g})" if top < size.max() else "")
-    width = max(picture.width, READABLE)
-    return _stacked(picture, _legend(width, scale, low, high, ", ".join(filter(None, (unit, note)))))
+    return _stacked(picture, _legend(max(picture.width, READABLE), scaling))
 
 
 def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
@@ -91,9 +170,48 @@ def amplified(before: Array, after: Array) -> tuple[Picture, int]:
     return _around_grey(delta, factor), factor
 
 
+def curves(evaluation: Mapping[str, Any]) -> Picture:
+    """Deletion and insertion as a chart: the score over the share of the pixels that are gone, or there.
+
+    evaluation  a reply's: {"deletion": {"area", "curve", "score"}, "insertion": {...}}, of which one will do
+    """
+    drawn = [(name, evaluation[name]) for name in CURVES if name in evaluation]
+    left, top, right, bottom = 56, 44, CHART[0] - 24, CHART[1] - 112  # of the axes
+    # Drawn large and made small again, which makes lines smooth; words come after, for they are smooth as they are.
+    large = Image.new("RGB", (CHART[0] * FINER, CHART[1] * FINER), GROUND)
+    draw = ImageDraw.Draw(large)
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        return (left + x * (right - left)) * FINER, (bottom - y * (bottom - top)) * FINER
+
+    for tick in TICKS:
+        draw.line([at(tick, 0), at(tick, 1)], GRID, FINER)
+        draw.line([at(0, tick), at(1, tick)], GRID, FINER)
+    for name, found in drawn:
+        ys = np.clip(np.asarray(found["curve"], np.float64), 0, 1)
+        line = [at(x, y) for x, y in zip(np.linspace(0, 1, len(ys)), ys, strict=True)]
+        draw.line(line, CURVES[name].colour, 3 * FINER, joint="curve")
+    page = large.resize(CHART, Image.Resampling.LANCZOS)
+
+    draw = ImageDraw.Draw(page)
+    score = str(next(iter(drawn))[1].get("score", "score")) if drawn else "score"
+    draw.text((12, 10), score, INK, _font(15))
+    draw.text((right, bottom + 26), "share of the pixels, the map's largest first", INK, _font(15), anchor="ra")
+    for tick in TICKS:
+        x, y = left + tick * (right - left), bottom - tick * (bottom - top)
+        draw.text((x, bottom + 6), f"{tick:g}", FAINT, _font(14), anchor="ma")
+        draw.text((left - 8, y), f"{tick:g}", FAINT, _font(14), anchor="rm")
+    for row, (name, found) in enumerate(drawn):
+        y = bottom + 66 + 24 * row
+        draw.line([(left, y), (left + 28, y)], CURVES[name].colour, 4)
+        words = f"{name}: area {found['area']:.3f}, {CURVES[name].meaning}"
+        draw.text((left + 40, y), _fitted(words, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
+    return page
+
+
 @dataclass(frozen=True)
 class Panel:
-    """A picture on a contact sheet, with what stands above it and a fainter line below that."""
+    """A picture on a contact sheet, with what stands above it and fainter lines below that."""
 
     picture: Picture
     title: str = ""
@@ -107,7 +225,8 @@ def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = R
     """
     if columns is None:
         columns = len(panels) if len(panels) <= 4 else math.ceil(math.sqrt(len(panels)))
-    gap, words = 16, 52 if any(panel.title or panel.note for panel in panels) else 0
+    lines = max(len(panel.note.splitlines()) for panel in panels)
+    gap, words = 16, 32 + 20 * lines if any(panel.title or panel.note for panel in panels) else 0
     rows = [
         [(panel, _to_width(panel.picture, width)) for panel in panels[first : first + columns]]
         for first in range(0, len(panels), columns)
@@ -120,7 +239,8 @@ def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = R
         for column, (panel, picture) in enumerate(row):
             left = gap + column * (width + gap)
             draw.text((left, top), _fitted(panel.title, 20, width), INK, _font(20))
-            draw.text((left, top + 26), _fitted(panel.note, 15, width), FAINT, _font(15))
+            for i, line in enumerate(panel.note.splitlines()):
+                draw.text((left, top + 26 + 20 * i), _fitted(line, 15, width), FAINT, _font(15))
             page.paste(picture, (left, top + words))
         top += height + gap
     return page
@@ -198,12 +318,6 @@ def _around_grey(delta: Array, factor: int) -> Picture:
     return _from_unit(np.clip(0.5 + factor * delta, 0, 1))
 
 
-def _shown(size: Array) -> float:
-    """The value at which the colours end: that of SHOWN of the pixels, or the largest where most are zero."""
-    top = float(np.quantile(size, SHOWN))
-    return top or float(size.max()) or 1.0
-
-
 def _unit(image: Array) -> Array:
     """[H, W, C] float32 in [0, 1] of either form of an image."""
     if image.dtype == np.uint8:
@@ -223,20 +337,22 @@ def _from_unit(image: Array) -> Picture:
 
 def _colours(scale: str, values: Array) -> Array:
     """[..., 3] in [0, 1] of values in [0, 1]."""
-    return np.asarray(cmap.Colormap(scale)(values))[..., :3]
+    return np.asarray(cmap.Colormap(CATALOGUED[scale])(values))[..., :3]
 
 
-def _legend(width: int, scale: str, low: float, high: float, note: str) -> Picture:
+def _legend(width: int, scaling: Scaling) -> Picture:
     """The colours with the raw values at their ends, and below them what they say."""
-    strip = Image.new("RGB", (width, 56), GROUND)
+    lines = [str(scaling), *(["red speaks for the class, blue against it"] if scaling.colours == "berlin" else [])]
+    strip = Image.new("RGB", (width, 36 + 20 * len(lines)), GROUND)
     draw = ImageDraw.Draw(strip)
-    ends = [f"{v:.3g}" for v in (low, high)]
+    ends = [f"{v:.3g}" for v in (scaling.low, scaling.high)]
     left, right = (math.ceil(_font(15).getlength(end)) + 18 for end in ends)
-    bar = _from_unit(_colours(scale, np.linspace(0, 1, max(2, width - left - right)))[None].repeat(14, 0))
+    bar = _from_unit(_colours(scaling.colours, np.linspace(0, 1, max(2, width - left - right)))[None].repeat(14, 0))
     strip.paste(bar, (left, 10))
     draw.text((8, 17), ends[0], INK, _font(15), anchor="lm")
     draw.text((width - 8, 17), ends[1], INK, _font(15), anchor="rm")
-    draw.text((width // 2, 41), _fitted(note, 14, width - 16), FAINT, _font(14), anchor="mm")
+    for i, line in enumerate(lines):
+        draw.text((width // 2, 41 + 20 * i), _fitted(line, 14, width - 16), FAINT, _font(14), anchor="mm")
     return strip
 
 

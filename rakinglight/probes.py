@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import platform
 import tempfile
@@ -19,7 +20,7 @@ from typing import Any
 
 import torch
 
-from rakinglight.network import TRIED
+from rakinglight.network import PATCHED_ROWS, TRIED
 
 log = logging.getLogger("rakinglight.probes")
 
@@ -82,7 +83,14 @@ def _plausible(question: str, found: Any) -> bool:
         return isinstance(found, list) and bool(found) and found == [n for n in TRIED if n in found]
     if question.startswith("quickest of"):
         return found in question.removeprefix("quickest of ").split(" and ")
+    if question.startswith("patched rows"):
+        figures = isinstance(found, list) and len(found) == 4 and all(map(_figure, found))
+        return figures and found[0] in PATCHED_ROWS and min(found[:3]) > 0
     return isinstance(found, list) and all(isinstance(name, str) for name in found)
+
+
+def _figure(number: Any) -> bool:
+    return isinstance(number, int | float) and 0 <= number < math.inf
 
 
 def circumstances() -> str:

@@ -3,14 +3,15 @@
 An algorithm is a generator. It yields one of these and is sent the answer:
 
     Forward(rows)                 -> Scores    what the network says of each row
-    Gradient(rows, objective)     -> Slope     the objective of each row, and its derivative
+    Gradient(rows, objective)     -> Slope     the objective of each row, and its derivative by pixels or by a layer
     Compute(function)             -> what `function()` returns, run in a thread while others go on
     Progress(step, of, ...)       -> None      how far it is, and what it would show if it were stopped now
 
 and its return value is its result. It knows neither the network nor who drives it.
 
-Rows are [n, C, H, W], pixels in [0, 1]; a single image [C, H, W] is one row, and then the answer has no row dimension
-either. A network in eval mode treats every row by itself: whoever else is in the pass, a row's gradient stays the same.
+Rows are [n, C, H, W], pixels in [0, 1], or are described and made when they are needed (`rakinglight.rows`); a single
+image [C, H, W] is one row, and then the answer has no row dimension either. A network in eval mode treats every row by
+itself: whoever else is in the pass, a row's gradient stays the same.
 """
 
 from __future__ import annotations
@@ -24,9 +25,17 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from rakinglight.objectives import Objective
+    from rakinglight.rows import Lazy
 
-#: How a gradient passes a rectifier. Only the standard rule is answered so far.
-Rule = Literal["standard"]
+#: How a gradient g passes back through an activation f at x.
+#: standard   f'(x) g
+#: guided     f'(x) max(g, 0)      Springenberg et al. 2015, section 3.4
+#: deconvnet  max(g, 0)            Zeiler and Fergus 2014, section 2.1
+Rule = Literal["standard", "guided", "deconvnet"]
+
+#: Rows that an algorithm asks for at once where it wants many and keeps only their mean: enough for any pass, few
+#: enough that memory stays flat, progress is seen, and a deadline finds something to show.
+WAVE = 64
 
 R = TypeVar("R")
 
@@ -35,12 +44,14 @@ R = TypeVar("R")
 class Query:
     """What is asked of a network about some rows.
 
-    rows     [n, C, H, W], or one image [C, H, W]
-    network  its name; None is the one that the engine was asked about
+    rows        [n, C, H, W], or one image [C, H, W], or rows yet to be made
+    network     its name; None is the one that the engine was asked about
+    randomized  the share of its layers with weights, from the last on, that have random ones instead; 0 is none
     """
 
-    rows: Tensor
+    rows: Tensor | Lazy
     network: str | None = field(default=None, kw_only=True)
+    randomized: float = field(default=0.0, kw_only=True)
 
     def __len__(self) -> int:
         return 1 if self.single else len(self.rows)
@@ -51,9 +62,9 @@ class Query:
         return self.rows.ndim == 3
 
     @property
-    def batch(self) -> Tensor:
+    def batch(self) -> Tensor | Lazy:
         """The rows, with a row dimension."""
-        return self.rows[None] if self.single else self.rows
+        return self.rows[None] if self.single else self.rows  # type: ignore[index]  # what is single is a tensor
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,13 +79,21 @@ class Forward(Query):
 
 @dataclass(frozen=True, eq=False)
 class Gradient(Query):
-    """Ask for d objective / d rows."""
+    """Ask for d objective / d rows, or for the derivative by what a layer puts out.
+
+    wrt   the layer; None is the rows themselves
+    rule  how the gradient passes back through activations
+    """
 
     objective: Objective
-    rule: Rule = "standard"
+    wrt: str | None = field(default=None, kw_only=True)
+    rule: Rule = field(default="standard", kw_only=True)
 
     def __repr__(self) -> str:
-        return f"Gradient({_shape(self.rows)}, {self.objective})"
+        said = [_shape(self.rows), str(self.objective)]
+        said += [f"wrt {self.wrt}"] if self.wrt else []
+        said += [self.rule] if self.rule != "standard" else []
+        return f"Gradient({', '.join(said)})"
 
 
 @dataclass(frozen=True)
@@ -123,12 +142,13 @@ class Scores(NamedTuple):
 
         layers = parts[0].activations
         return Scores(
-            cat([part.logits for part in parts]), {k: cat([part.activations[k] for part in parts]) for k in layers}
+            cat([part.logits for part in parts]),
+            {k: cat([part.activations[k] for part in parts]) for k in layers},
         )
 
 
 class Slope(NamedTuple):
-    """The answer to `Gradient`: the objective [n] and its derivative, of the rows' shape."""
+    """The answer to `Gradient`: the objective [n] and its derivative, of the rows' shape, or of the layer's output."""
 
     objective: Tensor
     gradient: Tensor
@@ -160,56 +180,5 @@ class Stopped(Exception):
         self.reason = reason
 
 
-def relayed(
-    algorithm: Algorithm[R],
-    out: Callable[[Any], Any],
-    back: Callable[[Any], Any] = lambda answer: answer,
-) -> Algorithm[R]:
-    """`algorithm`, with `out` between it and who answers, and `back` on the way home.
-
-    What is thrown in goes through to it, and closing one closes the other: from outside the two are one.
-    """
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            asked = algorithm.throw(error) if error else algorithm.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        answer = error = None
-        try:
-            answer = back((yield out(asked)))
-        except GeneratorExit:
-            algorithm.close()
-            raise
-        except BaseException as e:
-            error = e
-
-
-def in_thread(algorithm: Algorithm[R]) -> Algorithm[R]:
-    """`algorithm`, what it does between its queries done in a thread: for images so large that this takes a while."""
-    answer: Any = None
-    error: BaseException | None = None
-
-    def step() -> tuple[bool, Any]:
-        try:
-            return False, algorithm.throw(error) if error else algorithm.send(answer)
-        except StopIteration as done:
-            return True, done.value
-
-    while True:
-        over, asked = yield Compute(step)  # closed here, it leaves the generator to the thread that is in it
-        if over:
-            return asked  # type: ignore[no-any-return]
-        answer = error = None
-        try:
-            answer = yield asked
-        except GeneratorExit:
-            algorithm.close()
-            raise
-        except BaseException as e:
-            error = e
-
-
-def _shape(rows: Tensor) -> str:
+def _shape(rows: Tensor | Lazy) -> str:
     return "×".join(map(str, rows.shape))

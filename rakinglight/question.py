@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rakinglight import catalogue, operations
+from rakinglight import catalogue
 from rakinglight.errors import NotFound, near
-from rakinglight.queries import Algorithm, Progress, Query, in_thread, relayed
+from rakinglight.queries import Algorithm, Progress, Query
+from rakinglight.relays import in_thread, relayed
 from rakinglight.run import Run
+from rakinglight.subject import Subject
 
 if TYPE_CHECKING:
     from rakinglight.network import Network
@@ -25,8 +27,9 @@ if TYPE_CHECKING:
 
 #: Values of an image from which on an algorithm's own steps are done in a thread: about ten milliseconds each on a CPU.
 LARGE = 1_000_000
-#: Copies of an image in float32 that a run holds at its height.
-COPIES = 8
+#: Copies of an image in float32 that a run holds at its height: where it works at the image's own size, and where it
+#: only looks at it as the model sees it, which is while it is made of grey levels.
+COPIES, COPIES_SEEN = 8, 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +42,7 @@ class Question:
     seconds     how long the run may take from when it is taken up, before it is told to stop
     max_rows    rows that it may send through the network
     caller      whose it is, for fairness alone
+    map_s       seconds between two maps so far that come with the progress; None: nobody wants to see them
     """
 
     operation: str
@@ -50,11 +54,13 @@ class Question:
     seconds: float = 60.0
     max_rows: int | None = None
     caller: str = ""
+    map_s: float | None = None
 
     @property
     def working_bytes(self) -> int:
         """About the memory that the run of it takes: the image in floats, some times over."""
-        return self.pixels.size * 4 * COPIES
+        own_size = "adversarial" in catalogue.operation(self.operation).include
+        return self.pixels.size * 4 * (COPIES if own_size else COPIES_SEEN)
 
     def to_body(self) -> dict[str, Any]:
         """The body of a request frame."""
@@ -85,7 +91,7 @@ class Question:
 
         def answer() -> Algorithm[dict[str, Any]]:
             # The image becomes a tensor where the run is driven: the thread that takes mail shall not wait for it.
-            return (yield from operation.run(operations.Subject.of(card, self.pixels, self.seed), *chosen, **own))
+            return (yield from operation.run(Subject.of(card, self.pixels, self.seed), *chosen, **own))
 
         algorithm = answer()
         if self.pixels.size >= LARGE:

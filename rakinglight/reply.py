@@ -11,6 +11,7 @@ import io
 import json
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 from zipfile import BadZipFile
 
@@ -27,7 +28,7 @@ Array = np.ndarray[Any, Any]
 Entry = dict[str, Any]
 
 #: Where a picture stands in a reply: in JSON it is base64, and no name tells it from another string.
-PICTURES = frozenset({"adversarial", "overlay", "picture"})
+PICTURES = frozenset({"adversarial", "overlay", "curves", "picture"})
 
 #: Bytes of all that an entry says in numbers and words, with room to spare.
 WORDS = 4096
@@ -65,11 +66,14 @@ def finish(
     exact_image  whether `exact` has its image; without, it has what is said of the image, and `note` says why
     """
     wanted = check_include(operation, include)
-    height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
     entry = {name: value for name, value in result.items() if name != "seen"}
-    entry["geometry"] = Geometry.of(height, width, card.input_shape, card.resize).to_json()
+    entry["geometry"] = _geometry(pixels, card)
     if "overlay" in wanted and "map" in result:
-        entry["overlay"] = pictures.to_png(pictures.overlay(result["seen"], result["map"]))
+        scaling = pictures.Scaling.of(result["map"])
+        entry["overlay"] = pictures.to_png(pictures.overlay(result["seen"], result["map"], scaling))
+        entry["scaling"] = asdict(scaling)
+    if "curves" in wanted and pictures.CURVES.keys() & result.get("evaluation", {}).keys():
+        entry["curves"] = pictures.to_png(pictures.curves(result["evaluation"]))
     if "adversarial" in result:
         if "perturbation" in wanted:
             picture, factor = pictures.perturbation(pixels, result["adversarial"])
@@ -80,6 +84,70 @@ def finish(
         entry["exact"] = {name: value for name, value in result["exact"].items() if name != "image"}
         entry["note"] = " ".join(filter(None, (result.get("note"), LEFT_OUT)))
     return {name: value for name, value in entry.items() if name in wanted or name not in operation.include}
+
+
+def compared(
+    operation: Operation,
+    asked: Sequence[Mapping[str, Any]],
+    results: Sequence[Mapping[str, Any]],
+    pixels: Array,
+    card: Card,
+    include: Collection[str] | None,
+) -> Entry:
+    """One entry of a reply's `results`, of several maps of one image: `maps` has one a part, `overlay` shows all.
+
+    asked    what each part is of: {"method", "parameters"}, all parameters of it
+    results  what the operation returned for each
+    The others are those of `finish`. What the parts have in common stands in the entry alone; each part has the method,
+    the parameters, and all that `finish` would give it but the overlay, of which there is one, a contact sheet.
+    """
+    wanted = check_include(operation, include)
+    entries = [finish(operation, result, pixels, card, include, {}) for result in results]
+    entry: Entry = {"prediction": results[0]["prediction"], "geometry": _geometry(pixels, card)}
+    shared = {"overlay", *entry}
+    entry["maps"] = [
+        {**part, **{name: value for name, value in one.items() if name not in shared}}
+        for part, one in zip(asked, entries, strict=True)
+    ]
+    if "overlay" in wanted:
+        panels = [
+            pictures.Panel(pictures.from_png(one["overlay"]), str(part["method"]), note)
+            for part, one, note in zip(asked, entries, _notes(asked, results), strict=True)
+        ]
+        # A row for each class where every class has as many methods.
+        targets = [result["target"]["index"] for result in results]
+        run = next((i for i, target in enumerate(targets) if target != targets[0]), len(targets))
+        columns = run if 1 < run < len(targets) and len(targets) % run == 0 else None
+        widest = max(panel.picture.width for panel in panels)
+        entry["overlay"] = pictures.to_png(pictures.sheet(panels, columns=columns, width=widest))
+    if any(result.get("partial") for result in results):
+        entry["partial"] = True
+    return entry
+
+
+def _notes(asked: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What stands below the method of each part: the class, and the parameters in which the parts differ."""
+    names = dict.fromkeys(name for part in asked for name in part["parameters"] if name != "target")
+    given = {name: [part["parameters"][name] for part in asked if name in part["parameters"]] for name in names}
+    telling = [name for name, values in given.items() if any(value != values[0] for value in values)]
+    notes = []
+    for part, result in zip(asked, results, strict=True):
+        target = result["target"]
+        sure = f" ({target['probability']:.1%})" if target.get("probability") is not None else ""
+        differing = [f"{name} {part['parameters'][name]}" for name in telling if name in part["parameters"]]
+        areas = [
+            f"{name} {found['area']:.3f}"
+            for name, found in result.get("evaluation", {}).items()
+            if name in pictures.CURVES
+        ]
+        lines = f"{target['label']}{sure}", ", ".join([*differing, *areas])
+        notes.append("\n".join(filter(None, lines)))
+    return notes
+
+
+def _geometry(pixels: Array, card: Card) -> dict[str, Any]:
+    height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
+    return Geometry.of(height, width, card.input_shape, card.resize).to_json()
 
 
 def most_bytes(names: Collection[str], height: int, width: int, channels: int) -> int:
@@ -103,9 +171,10 @@ def facts(card: Card, method: str | None, parameters: Mapping[str, Any], request
     return {name: value for name, value in said.items() if value}
 
 
-def picture(operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """The one picture of `operation`'s answer as PNG; several images stand side by side.
+def picture(operation: Operation, entries: Sequence[Mapping[str, Any]], titles: Sequence[str] = ()) -> bytes:
+    """The one picture of `operation`'s answer as PNG; several images stand side by side, several sheets in a column.
 
+    titles  what stands above each, where there are several
     Raises NotAcceptable where the operation has none, or where `include` has left it out.
     """
     name = operation.picture
@@ -117,7 +186,13 @@ def picture(operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes
         )
     if len(entries) == 1:
         return bytes(entries[0][name])  # untouched: an adversarial picture is judged by its very pixels
-    return pictures.to_png(pictures.sheet([pictures.Panel(pictures.from_png(entry[name])) for entry in entries]))
+    drawn = [pictures.from_png(entry[name]) for entry in entries]
+    panels = [pictures.Panel(each, title) for each, title in zip(drawn, titles or [""] * len(drawn), strict=True)]
+    if name != "overlay":
+        return pictures.to_png(pictures.sheet(panels))
+    # As large as it is: an overlay has words on it, which do not survive being made smaller.
+    columns = 1 if any("maps" in entry for entry in entries) else None
+    return pictures.to_png(pictures.sheet(panels, columns=columns, width=max(each.width for each in drawn)))
 
 
 def to_json(value: Any) -> Any:

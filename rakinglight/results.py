@@ -7,13 +7,13 @@ contract, with arrays as numpy and pictures as PNG bytes. Needs no torch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import numpy as np
 
 from rakinglight import pictures
-from rakinglight.pictures import Picture
+from rakinglight.pictures import Picture, Scaling
 
 Array = np.ndarray[Any, Any]
 
@@ -23,16 +23,26 @@ class Progress:
     """How far the work on one image of a call is.
 
     image  the image's place in the call
+    png    the bytes of `picture`
+    map    of a call that compares, the place of the map that this is about
     """
 
     image: int
     step: int
     of: int
     objective: float | None = None
+    png: bytes | None = field(default=None, repr=False)
+    map: int | None = None
 
     @staticmethod
     def read(body: Mapping[str, Any]) -> Progress:
-        return Progress(int(body.get("image", 0)), int(body["step"]), int(body["of"]), body.get("objective"))
+        image, step, of = (int(body.get(name, 0)) for name in ("image", "step", "of"))
+        return Progress(image, step, of, body.get("objective"), body.get("picture"), body.get("map"))
+
+    @property
+    def picture(self) -> Picture | None:
+        """The map as far as it is, over the photograph; None where none came with this news."""
+        return None if self.png is None else pictures.from_png(self.png)
 
 
 @dataclass(frozen=True)
@@ -80,9 +90,12 @@ class Answer:
 
     def _part(self, name: str) -> Any:
         if name not in self.entry:
-            there = ", ".join(self.entry)
-            raise AttributeError(f"This answer carries {there}, but no {name!r}; `include` may have left it out.")
+            raise AttributeError(self._missing(name))
         return self.entry[name]
+
+    def _missing(self, name: str) -> str:
+        """What to say of a part that is not there."""
+        return f"This answer carries {', '.join(self.entry)}, but no {name!r}; `include` may have left it out."
 
     def _picture(self, raw: bytes) -> Picture:
         return pictures.from_png(raw)
@@ -109,11 +122,37 @@ class Classification(Answer):
         return dict(self._part("activations"))
 
 
-class Saliency(Answer):
-    """Which pixels a class score depends on."""
+class Explanation(Answer):
+    """Which pixels a class score depends on: a map, or several side by side (`maps`)."""
 
     def __str__(self) -> str:
-        return f"what {self.reply['method']} finds for {self.target}"
+        if not self.compared:
+            return f"what {self.method} finds for {self.target}"
+        found = self.maps
+        methods = dict.fromkeys(str(one.method) for one in found)
+        targets = dict.fromkeys(str(one.target) for one in found)
+        return f"what {' and '.join(methods)} find for {' and '.join(targets)}"
+
+    @property
+    def compared(self) -> bool:
+        """Whether several methods or classes were asked for, and `maps` has the answers."""
+        return "maps" in self.entry
+
+    @property
+    def maps(self) -> list[Self]:
+        """An answer for each map, in the order in which they were asked for; this one, if it was one."""
+        if not self.compared:
+            return [self]
+        shared = {name: value for name, value in self.entry.items() if name in ("prediction", "geometry")}
+        return [
+            type(self)({**shared, **part}, {**self.reply, **{name: part[name] for name in ("method", "parameters")}})
+            for part in self._part("maps")
+        ]
+
+    @property
+    def method(self) -> str:
+        """The method that made the map."""
+        return str(self.reply["method"])
 
     @property
     def target(self) -> Prediction:
@@ -132,8 +171,46 @@ class Saliency(Answer):
 
     @property
     def overlay(self) -> Picture:
-        """The map over the photograph, with its legend."""
+        """The map over the photograph, with its legend; several on one contact sheet."""
         return self._picture(self._part("overlay"))
+
+    @property
+    def scaling(self) -> Scaling:
+        """How the values of the map became the colours of the overlay."""
+        return Scaling(**self._part("scaling"))
+
+    @property
+    def evaluation(self) -> Mapping[str, Mapping[str, Any]]:
+        """The figures that `evaluate` asked for, by name: each its numbers, curves as float32 [n]."""
+        return dict(self._part("evaluation"))
+
+    @property
+    def curves(self) -> Picture:
+        """Deletion and insertion as a chart, where `evaluate` asked for one of them."""
+        return self._picture(self._part("curves"))
+
+    def _missing(self, name: str) -> str:
+        if self.compared and name not in ("prediction", "geometry", "overlay"):
+            return f"This answer holds {len(self.entry['maps'])} maps: look for {name!r} in each of its `maps`."
+        return super()._missing(name)
+
+
+class Saliency(Explanation):
+    """Which pixels a class score depends on, by gradients."""
+
+    @property
+    def cells(self) -> Array:
+        """[h, w], the map at the resolution of the layer that it is of, by grad_cam."""
+        return np.asarray(self._part("cells"))
+
+
+class Occlusion(Explanation):
+    """Which pixels a class score depends on, by covering them."""
+
+    @property
+    def grid(self) -> Array:
+        """[rows, columns], the score with the window at each place, by sliding; [C, ...] where channels are apart."""
+        return np.asarray(self._part("grid"))
 
 
 class Attack(Answer):
@@ -206,7 +283,12 @@ class Attack(Answer):
 
 
 #: The class of each operation's answers; an operation that is not here is answered with `Answer`.
-ANSWERS: dict[str, type[Answer]] = {"classify": Classification, "saliency": Saliency, "attack": Attack}
+ANSWERS: dict[str, type[Answer]] = {
+    "classify": Classification,
+    "saliency": Saliency,
+    "occlusion": Occlusion,
+    "attack": Attack,
+}
 
 
 def answers(reply: Mapping[str, Any]) -> list[Answer]:

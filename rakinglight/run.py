@@ -19,14 +19,24 @@ class Cancelled(Exception):
 
 @dataclass
 class Cost:
-    """Rows that went through a network for one run: what everything here costs."""
+    """Rows that went through a network for one run: what everything here costs.
+
+    saved_rows  the multiply-adds that were not needed for `forward_rows`, where only what a patch changes was computed,
+                counted in rows of whole passes
+    """
 
     forward_rows: int = 0
     gradient_rows: int = 0
+    saved_rows: float = 0.0
 
     @property
     def rows(self) -> int:
         return self.forward_rows + self.gradient_rows
+
+    def to_json(self) -> dict[str, float]:
+        """As a reply has it: what was saved only where anything was."""
+        saved = {"saved_rows": self.saved_rows} if self.saved_rows else {}
+        return {"forward_rows": self.forward_rows, "gradient_rows": self.gradient_rows, **saved}
 
     def __repr__(self) -> str:
         return f"{self.forward_rows} forward and {self.gradient_rows} gradient rows"
@@ -87,10 +97,14 @@ class Run(Generic[R]):
         """Wait for the answer to `query`, or for none."""
         self.query, self.answers, self.served = query, [], 0
 
-    def take(self, part: Scores | Slope, rows: int) -> None:
-        """Take in the answer for the next `rows` rows of the query."""
+    def take(self, part: Scores | Slope, rows: int, work: float = 1.0) -> None:
+        """Take in the answer for the next `rows` rows of the query.
+
+        work  the multiply-adds that a row took, as a share of those of a whole pass
+        """
         if isinstance(self.query, Forward):
             self.cost.forward_rows += rows
+            self.cost.saved_rows += rows * (1 - work)
         else:
             self.cost.gradient_rows += rows
         self.answers.append(part)

@@ -7,9 +7,12 @@ from typing import Any
 
 from rich.table import Table
 
-from rakinglight.results import Answer, Attack, Classification, Prediction, Saliency
+from rakinglight.results import Answer, Attack, Classification, Explanation, Prediction
+from rakinglight.trust import FIGURES
 
-NUMBERS = frozenset({"probability", "index", "classes", "linf", "l2", "queries"})
+NUMBERS = frozenset(
+    {"probability", "index", "classes", "linf", "l2", "queries"} | {figure.replace("_", " ") for figure in FIGURES}
+)
 
 
 def table(*columns: str) -> Table:
@@ -34,14 +37,41 @@ def _classified(images: Sequence[str], answers: Sequence[Classification]) -> Tab
     return made
 
 
-def _explained(images: Sequence[str], answers: Sequence[Saliency]) -> Table:
-    made = table("image", "explained", "prediction", "map", "largest at")
-    for name, answer in zip(images, answers, strict=True):
-        values = answer.map
+def _explained(images: Sequence[str], answers: Sequence[Explanation]) -> Table:
+    rows = [
+        (
+            name if place == 0 else "",
+            one,
+            {figure: _figure(figure, found) for figure, found in one.entry.get("evaluation", {}).items()},
+        )
+        for name, answer in zip(images, answers, strict=True)
+        for place, one in enumerate(answer.maps)
+    ]
+    figures = list(dict.fromkeys(figure for _, _, found in rows for figure in found))
+    made = table(
+        "image", "method", "explained", "prediction", "map", "largest at", *(f.replace("_", " ") for f in figures)
+    )
+    for name, one, found in rows:
+        values = one.map
         row, column = divmod(int(abs(values).argmax()), values.shape[1])
-        span = f"{values.min():.3g} to {values.max():.3g}"
-        made.add_row(name, str(answer.target), str(answer.prediction), span, f"row {row}, column {column}")
+        span = f"{values.min():.3g} to {values.max():.3g}" + (" (partial)" if one.partial else "")
+        at = f"row {row}, column {column}"
+        figured = (found.get(figure, "") for figure in figures)
+        made.add_row(name, one.method, str(one.target), str(one.prediction), span, at, *figured)
     return made
+
+
+def _figure(name: str, found: Mapping[str, Any]) -> str:
+    """The one number, or word, that says most of a figure."""
+    match name:
+        case "deletion" | "insertion":
+            return f"{found['area']:.3f}"
+        case "randomization":  # the whole network randomised: the nearer to zero, the more the map was about it
+            return f"{found['rank_correlation'][-1]:.3f}"
+        case "pointing_game":
+            return "hit" if found["hit"] else "miss"
+        case _:
+            return f"{found['value']:.3g}"
 
 
 def _attacked(images: Sequence[str], answers: Sequence[Attack]) -> Table:
@@ -82,5 +112,6 @@ def _cell(value: Any) -> str | None:
 TABLES: Mapping[str, Callable[[Sequence[str], Sequence[Any]], Table]] = {
     "classify": _classified,
     "saliency": _explained,
+    "occlusion": _explained,
     "attack": _attacked,
 }

@@ -11,7 +11,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rakinglight.geometry import Geometry
-from rakinglight.queries import Algorithm, Query, Slope, relayed
+from rakinglight.queries import Algorithm, Gradient, Query
+from rakinglight.relays import relayed
+from rakinglight.rows import made
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,11 +43,14 @@ class View:
 
 def through(view: View, algorithm: Algorithm[R]) -> Algorithm[R]:
     """`algorithm`, seeing the network through `view`."""
+    by_pixels = True  # whether the derivative that is asked for is by the image's pixels, and not by a layer
 
     def out(asked: Any) -> Any:
-        return replace(asked, rows=view(asked.rows)) if isinstance(asked, Query) else asked
+        nonlocal by_pixels
+        by_pixels = isinstance(asked, Gradient) and asked.wrt is None
+        return replace(asked, rows=view(made(asked.rows))) if isinstance(asked, Query) else asked
 
     def back(answer: Any) -> Any:
-        return answer._replace(gradient=view.pullback(answer.gradient)) if isinstance(answer, Slope) else answer
+        return answer._replace(gradient=view.pullback(answer.gradient)) if by_pixels else answer
 
     return relayed(algorithm, out, back)

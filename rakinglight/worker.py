@@ -21,6 +21,7 @@ from typing import Any
 
 from rakinglight.engine import Engine
 from rakinglight.errors import InternalError, RakinglightError, Unreadable
+from rakinglight.maps import Map
 from rakinglight.network import Network
 from rakinglight.queries import Progress
 from rakinglight.question import Question
@@ -35,12 +36,14 @@ class Mailbox:
     """What a ticket's caller has not collected yet.
 
     asked_at  when its host last asked for news, on `time.monotonic`'s clock
+    drawn_at  when its progress last brought the map so far, or its run began
     """
 
     run: Run[Any] | None = None
     progress: Frame | None = None
     last: Frame | None = None
     asked_at: float = field(default_factory=time.monotonic)
+    drawn_at: float = field(default_factory=time.monotonic)
 
 
 class Worker:
@@ -146,7 +149,7 @@ class Worker:
     def _begin(self, mailbox: Mailbox, body: dict[str, Any]) -> Run[dict[str, Any]]:
         def notify(news: Progress | Run[Any]) -> None:
             if isinstance(news, Progress):
-                mailbox.progress = Frame("progress", {"step": news.step, "of": news.of, "objective": news.objective})
+                self._tell(mailbox, news, question.map_s)
             elif isinstance(news.error, Cancelled):
                 self._deliver(mailbox, problem(InternalError("The run was cancelled by its host.")))
             elif news.error is not None:
@@ -157,13 +160,24 @@ class Worker:
         question = Question.from_body(body)
         return question.begin(self.engine.networks, notify)
 
+    def _tell(self, mailbox: Mailbox, news: Progress, map_s: float | None) -> None:
+        """Put progress into `mailbox`, with the map so far where `map_s` seconds are over since the last."""
+        body: dict[str, Any] = {"step": news.step, "of": news.of, "objective": news.objective}
+        if map_s is not None and isinstance(news.best, Map) and time.monotonic() - mailbox.drawn_at >= map_s:
+            mailbox.drawn_at = time.monotonic()
+            body["map"] = news.best.map.numpy().astype("float32")  # a copy: the algorithm may go on adding to its own
+        with self._arrived:
+            if mailbox.progress and "map" in mailbox.progress.body:  # nobody has seen it yet
+                body = {"map": mailbox.progress.body["map"], **body}
+            mailbox.progress = Frame("progress", body)
+
     def _result(self, model: str, run: Run[dict[str, Any]]) -> Frame:
         network = self.engine.networks[model]
         return Frame(
             "result",
             {
                 "result": run.result,
-                "cost": {"forward_rows": run.cost.forward_rows, "gradient_rows": run.cost.gradient_rows},
+                "cost": run.cost.to_json(),
                 "answered_by": _answered_by(network),
             },
         )
@@ -191,7 +205,11 @@ def encoded(frame: Frame) -> bytes:
 
 
 def _answered_by(network: Network) -> dict[str, str | None]:
-    return {"forward": network.forward.name, "gradient": network.gradient.name if network.gradient else None}
+    return {
+        "forward": network.forward.name,
+        "gradient": network.gradient.name if network.gradient else None,
+        "patched": network.patches_note,
+    }
 
 
 def _described(network: Network) -> dict[str, Any]:

@@ -32,6 +32,8 @@ from rakinglight.results import Answer
 ROOT = Path(__file__).parent.parent
 MODEL = "efficientnet-lite0"
 TARGET = "toaster"
+#: Four of one pass or little more, so that the demonstration stays quick, and what they show is as different as can be.
+METHODS = ["gradient", "gradient_x_input", "guided_backprop", "grad_cam"]
 #: Seconds. Archives that are missing are built first, which takes longest.
 PATIENCE_S = 180
 
@@ -65,6 +67,10 @@ def show(url: str, folder: Path, readme: Path | None) -> None:
         row, column = np.unravel_index(explained.map.argmax(), explained.map.shape)
         print(f"Explained        the score depends most on the pixel in row {row}, column {column}")
 
+        ways = model.saliency(photograph, METHODS)
+        ways.overlay.save(folder / "explanations.png")
+        print(f"By other methods {', '.join(METHODS)}, side by side")
+
         attacked = model.attack(photograph, "pgd", target=TARGET, epsilon="4/255", step_size="1/255", steps=20)
         (folder / "adversarial.png").write_bytes(attacked.adversarial_png)
         attacked.perturbation.save(folder / "perturbation.png")
@@ -91,10 +97,11 @@ def show(url: str, folder: Path, readme: Path | None) -> None:
     for path in filter(None, (folder / "rakinglight.png", readme)):
         sheet.save(path, optimize=True)
     print(
-        f"\nThe pictures are in {short(folder)}/: rakinglight.png shows them side by side.\n\n"
+        f"\nThe pictures are in {short(folder)}/: rakinglight.png shows the attack, explanations.png the methods.\n\n"
         "Go on with your own:\n"
         "    make serve                                              # the service, with its page at /docs\n"
         "    .venv/bin/rakinglight saliency PICTURE -o map.png       # in another terminal\n"
+        "    .venv/bin/rakinglight saliency PICTURE --method gradient,grad_cam --target lynx --target tabby -o m.png\n"
         "    .venv/bin/rakinglight attack PICTURE --target goldfish -o pictures/"
     )
 

@@ -62,7 +62,7 @@ def _method(operation: Operation, method: Method[Any]) -> Iterator[str]:
     yield f"### `{operation.name}` by `{method.name}`"
     yield _prose(method.algorithm)
     schema = operation.parameters(method).model_json_schema()
-    own = [name for name in schema["properties"] if name not in operation.own_parameters]
+    own = [name for name in schema["properties"] if name not in operation.own_parameters or name in method.defaults]
     yield _parameters(schema, own) if own else "It has no parameters of its own."
 
 
@@ -100,6 +100,8 @@ def _type(field: dict[str, Any], schema: dict[str, Any]) -> str:
         if last == f"list of {' or '.join(single)}":
             return f"{single[0]}, or a list with one an image"
         return " or ".join([*single, last])
+    if "prefixItems" in field:
+        return f"`[{', '.join(_type(item, schema) for item in field['prefixItems'])}]`"
     if field["type"] == "array":
         return f"list of {_type(field['items'], schema)}"
     return str(field["type"])
@@ -113,6 +115,8 @@ def _limits(field: dict[str, Any]) -> str:
         "gt": "> {}",
         "maximum": "≤ {}",
         "le": "≤ {}",
+        "exclusiveMaximum": "< {}",
+        "lt": "< {}",
         "maxItems": "at most {}",
     }
     found = (words[word].format(f"{kind[word]:g}") for kind in _kinds(field) for word in words if word in kind)

@@ -88,13 +88,25 @@ async def _kills(rounds: int, callers: int) -> str:
 
 
 def bench() -> str:
-    """One image classified, and attacked by PGD-10: here, and by torchattacks, Foolbox and ART, in one run."""
-    said = subprocess.run([sys.executable, "-m", "benchmarks"], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
-    _, _, figures = said.stdout.partition("\n\n")
+    """One image classified, explained and attacked: here, in the field's libraries, and by plain loops, in one run."""
+    _, _, figures = _said("benchmarks").partition("\n\n")
     return figures.strip()
 
 
-CAMPAIGNS: dict[str, Callable[[], str]] = {campaign.__name__: campaign for campaign in (retraining, kills, bench)}
+def explanations() -> str:
+    """Every method that explains, over the bundled photographs, and how far its maps can be trusted."""
+    return _said("benchmarks.explanations").strip()
+
+
+def _said(module: str) -> str:
+    """What `python -m module` prints."""
+    said = subprocess.run([sys.executable, "-m", module], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return said.stdout
+
+
+CAMPAIGNS: dict[str, Callable[[], str]] = {
+    campaign.__name__: campaign for campaign in (retraining, kills, bench, explanations)
+}
 
 
 def provenance() -> str:

@@ -24,6 +24,7 @@ from starlette.requests import Request
 
 from rakinglight.catalogue import Operation
 from rakinglight.errors import FIELDS, BadParameter, FieldError, InternalError, TooLarge, Unreadable, near, shown
+from rakinglight.plan import kinds_of
 from rakinglight.wire import array_from_json
 from service.core import Hold, Image
 from service.settings import Settings
@@ -34,8 +35,9 @@ T = TypeVar("T")
 LARGE = 256 * 1024
 #: Parts of a form: more than any limit on images, and all parameters of any method several times over.
 MAX_FILES, MAX_FIELDS = 1000, 100
-#: Images and names that a JSON body may list; what the settings and the operation allow is fewer, and checked later.
-MAX_IMAGES, MAX_INCLUDE = 1000, 100
+#: Images, names and maps that a JSON body may list; what the settings and the operation allow is fewer, and checked
+#: later.
+MAX_IMAGES, MAX_INCLUDE, MAX_MAPS = 1000, 100, 1000
 #: Commas and opening brackets of a JSON text: many more than a thousand images and every parameter need. Reading them
 #: keeps all other requests waiting, which no thread can help.
 MAX_MARKS = 200_000
@@ -55,6 +57,13 @@ def _at_most(count: int) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _names(value: Any) -> Any:
+    """A name, or a list of names: pydantic alone would say for each of the two why it is not that one."""
+    if isinstance(value, list) and not all(isinstance(name, str) for name in value):
+        raise ValueError("a method is its name, several are a list of names")
+    return value
+
+
 class Body(BaseModel):
     """What a request may say."""
 
@@ -63,14 +72,21 @@ class Body(BaseModel):
     images: Annotated[list[str | dict[Any, Any]], _at_most(MAX_IMAGES)] = Field(
         default_factory=list, max_length=MAX_IMAGES, description=f"Each is {_IMAGE}."
     )
-    method: str | None = Field(None, description="The method; the operation's first, if it is not named.")
+    method: Annotated[str | list[str] | None, BeforeValidator(_names), _at_most(MAX_MAPS)] = Field(
+        None, description="The method; the operation's first, if it is not named. Several are compared."
+    )
     parameters: dict[Any, Any] = Field(default_factory=dict, description="What the operation and the method take.")
+    compare: Annotated[list[dict[Any, Any]] | None, _at_most(MAX_MAPS)] = Field(
+        None, description="Several maps of each image side by side, instead of method and parameters."
+    )
     include: Annotated[Annotated[list[str], Field(max_length=MAX_INCLUDE)] | None, _at_most(MAX_INCLUDE)] = Field(
         None, description="What a result carries beyond numbers and labels; all, if it is not named."
     )
     seed: int = Field(0, description="Every random choice follows it.")
     deadline_s: float | None = Field(None, description="Seconds; where they run out, the answer is the best so far.")
-    max_rows: int | None = Field(None, description="Rows that each image may send through the network.")
+    max_rows: int | None = Field(
+        None, description="Rows that each image, and each map of it, may send through the network."
+    )
     purpose: str | None = Field(None, description="Why this is done, for the ledger.")
 
 
@@ -259,6 +275,8 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
     for name, given in fields.items():
         if name == "include":
             values[name] = [part.strip() for text in given for part in text.split(",", MAX_INCLUDE) if part.strip()]
+        elif name == "method" and len(given) > 1:
+            values[name] = given
         elif name in Body.model_fields or name == "request":
             values[name] = _only(name, given)
         else:
@@ -267,6 +285,8 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
         body = _checked(_object(values.pop("request"), "The part 'request'"), strict=True)
         written = body.parameters
         values = _both(values, body.model_dump(include=body.model_fields_set - {"parameters"}), "")
+    if "compare" in values and isinstance(values["compare"], str):
+        values["compare"] = _written("compare", values["compare"], "/compare")
     if "parameters" in values:
         said = _object(values.pop("parameters"), "The part 'parameters'")
         written = _both(said, written, "/parameters")
@@ -289,28 +309,37 @@ def _both(one: Mapping[str, Any], other: Mapping[str, Any], pointer: str) -> dic
     return {**one, **other}
 
 
-def _typed(parameters: Mapping[str, Any], operation: Operation, method: str | None) -> dict[str, Any]:
+def _typed(parameters: Mapping[str, Any], operation: Operation, method: str | Sequence[str] | None) -> dict[str, Any]:
     """Parameters that a form gave as text, as JSON would have them.
 
     Lists and objects are JSON, one value may stand for a list of one, and text that reads as a number or a truth value
     is one where that is what the parameter takes. What reads as neither stays text, and is refused as such.
     """
-    known = operation.parameters(operation.method(method))
-    lists = {name for name, schema in known.model_json_schema()["properties"].items() if schema.get("type") == "array"}
+    known: dict[str, Any] = {}
+    lists: set[str] = set()
+    for kind in dict.fromkeys(kinds_of(operation, method)):
+        known |= {name: field.annotation for name, field in kind.model_fields.items()}
+        schemas = kind.model_json_schema().get("properties", {})
+        lists |= {name for name, schema in schemas.items() if schema.get("type") == "array"}
     typed: dict[str, Any] = {}
     for name, value in parameters.items():
         if isinstance(value, str) and value[:1] in ("{", "["):
-            try:
-                value = _read(value)
-            except (ValueError, RecursionError) as e:
-                detail = f"{name} is {shown(value)}, which is no JSON: {str(e)[:200]}."
-                raise BadParameter(detail, errors=[FieldError(f"/parameters/{name}", detail)]) from None
+            value = _written(name, value, f"/parameters/{name}")
         elif isinstance(value, str) and name in lists:
             value = [value]
-        elif isinstance(value, str) and name in known.model_fields:
-            value = _as(known.model_fields[name].annotation, value)
+        elif isinstance(value, str) and name in known:
+            value = _as(known[name], value)
         typed[name] = value
     return typed
+
+
+def _written(name: str, text: str, pointer: str) -> Any:
+    """The value that the JSON in a field says."""
+    try:
+        return _read(text)
+    except (ValueError, RecursionError) as e:
+        detail = f"{name} is {shown(text)}, which is no JSON: {str(e)[:200]}."
+        raise BadParameter(detail, errors=[FieldError(pointer, detail)]) from None
 
 
 def _as(kind: Any, text: str) -> Any:

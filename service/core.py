@@ -14,7 +14,7 @@ import math
 import time
 from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,7 @@ from rakinglight.errors import (
     TooLarge,
     near,
 )
-from rakinglight.method import Method
+from rakinglight.plan import Plan, Reply
 from rakinglight.question import Question
 from service.decode import Decoder
 from service.engines import Engine
@@ -57,7 +57,8 @@ class Ask:
     """A request, as a door has read it and before anything in it is checked.
 
     version     None is the newest
-    method      None is the operation's first
+    method      None is the operation's first; several are compared
+    compare     {"method", "parameters", "target"} of each map, where several are laid side by side
     include     arrays and pictures that a result brings, by name; None is all
     deadline_s  seconds from now; None is the setting's
     max_rows    rows that each image may spend; None is the setting's
@@ -69,8 +70,9 @@ class Ask:
     operation: str
     images: Sequence[Image]
     version: str | None = None
-    method: str | None = None
+    method: str | Sequence[str] | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    compare: Sequence[Mapping[str, Any]] | None = None
     include: Sequence[str] | None = None
     seed: int = 0
     deadline_s: float | None = None
@@ -82,60 +84,43 @@ class Ask:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the run of one image (counted from 0) is."""
+    """How far the run of one image (counted from 0) is.
+
+    map      which of the maps that are compared, counted from 0
+    picture  PNG: the map so far, about once a second and only where the reply will have an overlay
+    """
 
     image: int
     step: int
     of: int
     objective: float | None = None
+    map: int | None = None
+    picture: bytes | None = None
 
     def members(self) -> dict[str, Any]:
-        """As a caller reads it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True, eq=False)
-class Reply:
-    """The answer to an Ask. In `results`, one an image, arrays are numpy and pictures are PNG bytes; doors encode them.
-
-    parameters   all of them, with the defaults filled in: with `method` and `seed` they repeat the call
-    cost         rows, of all images together
-    answered_by  which backend answered queries of each kind
-    """
-
-    model: Mapping[str, str]
-    operation: str
-    method: str | None
-    parameters: Mapping[str, Any]
-    seed: int
-    results: Sequence[Mapping[str, Any]]
-    cost: Mapping[str, int]
-    answered_by: Mapping[str, str | None]
-    elapsed_ms: float
-    request_id: str
-
-    def members(self) -> dict[str, Any]:
-        """As a caller reads it, arrays and pictures still raw."""
-        return {member.name: getattr(self, member.name) for member in fields(self)}
+        """As a caller reads it, the picture still raw."""
+        members = asdict(self)
+        return {name: value for name, value in members.items() if name == "objective" or value is not None}
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
     """A request that was found good: what is left is to do it.
 
-    filled       all parameters, with the defaults
     begun        on `time.monotonic`'s clock
     exact_image  whether the reply has room for the exact tensors
     """
 
     ask: Ask
-    card: Card
-    operation: Operation
-    method: Method[Any] | None
-    filled: Mapping[str, Any]
+    plan: Plan
     questions: Sequence[Question]
     begun: float
     exact_image: bool
+
+    @property
+    def method(self) -> str | None:
+        """By which method, as metrics and logs tell of it: `several` where they are compared."""
+        return "several" if self.plan.compared else self.plan.parts[0].name
 
 
 class Hold:
@@ -235,7 +220,7 @@ class Core:
         """The limits that a request meets, by the settings' names."""
         names = (
             "body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels",
-            "steps", "rows", "deadline_s", "deadline_limit_s",
+            "maps", "runs", "steps", "rows", "deadline_s", "deadline_limit_s",
         )  # fmt: skip
         return {name: getattr(self.settings, name) for name in names}
 
@@ -265,30 +250,22 @@ class Core:
         begun = time.monotonic()
         card = self.card(ask.model, ask.version)
         operation = catalogue.operation(ask.operation)
-        method = operation.method(ask.method)
-        reply.check_include(operation, ask.include)
         seconds, rows = self._check_limits(ask)
-        filled, each = operation.check(method, ask.parameters, card, len(ask.images))
-        if filled.get("steps", 0) > self.settings.steps:
-            raise _wrong("/parameters/steps", f"steps is {filled['steps']}; the limit here is {self.settings.steps}.")
+        plan = Plan.of(
+            card,
+            operation,
+            len(ask.images),
+            method=ask.method,
+            parameters=ask.parameters,
+            compare=ask.compare,
+            include=ask.include,
+        )
+        self._check_steps(plan)
         pixels = await self._decoded(ask, card, operation, hold)
         left = max(0.001, begun + seconds - time.monotonic())
-        questions = [
-            Question(
-                operation=operation.name,
-                model=card.name,
-                pixels=one,
-                method=method.name if method else None,
-                parameters=parameters,
-                seed=ask.seed,
-                seconds=left,
-                max_rows=rows,
-                caller=ask.caller,
-            )
-            for one, parameters in zip(pixels, each, strict=True)
-        ]
+        questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=rows, caller=ask.caller)
         exact_image = self._has_room_for_exact(pixels, ask, operation)
-        return Work(ask, card, operation, method, filled, questions, begun, exact_image)
+        return Work(ask, plan, questions, begun, exact_image)
 
     async def finish(self, work: Work, report: Callable[[Progress], None] = lambda progress: None) -> Reply:
         """Do `work`. `report` is told of progress. One image that fails ends the others."""
@@ -298,32 +275,25 @@ class Core:
         except BaseExceptionGroup as failures:
             raise _first(failures) from None
         bodies = [task.result() for task in tasks]
-        results = await asyncio.to_thread(_finished, work, bodies)
-        self.check_size(_weight(results))
-        spent = [body["cost"] for body in bodies]
-        return Reply(
-            model={"name": work.card.name, "version": work.card.version, "sha256": work.card.sha256},
-            operation=work.operation.name,
-            method=work.method.name if work.method else None,
-            parameters=work.filled,
-            seed=work.ask.seed,
-            results=results,
-            cost={kind: sum(cost[kind] for cost in spent) for kind in ("forward_rows", "gradient_rows")},
-            answered_by=bodies[0].get("answered_by", {}),
-            elapsed_ms=round(1000 * (time.monotonic() - work.begun), 1),
-            request_id=work.ask.request_id,
+        results = await asyncio.to_thread(
+            work.plan.results, work.questions, bodies, request_id=work.ask.request_id, exact_image=work.exact_image
         )
+        self.check_size(_weight(results))
+        return work.plan.reply(results, bodies, seed=work.ask.seed, begun=work.begun, request_id=work.ask.request_id)
 
     async def follow(self, work: Work) -> AsyncGenerator[Progress | Reply, None]:
         """Do `work`, yielding progress and at the end the reply. Closing the generator cancels the work."""
-        newest: dict[int, Progress] = {}
+        newest: dict[tuple[int, int], Progress] = {}
         news = asyncio.Event()
 
         def report(progress: Progress) -> None:
-            newest[progress.image] = progress
+            run = progress.image, progress.map or 0
+            unseen = newest[run].picture if run in newest else None
+            newest[run] = replace(progress, picture=progress.picture or unseen)
             news.set()
 
-        task = asyncio.create_task(self.finish(work, report))
+        watched = replace(work, questions=work.plan.watched(work.questions))
+        task = asyncio.create_task(self.finish(watched, report))
         task.add_done_callback(lambda _: news.set())
         try:
             while not task.done():
@@ -344,12 +314,35 @@ class Core:
             detail = f"{images} images are over the limit of {self.settings.images} a request; send several requests."
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
 
+    def _check_steps(self, plan: Plan) -> None:
+        limit = self.settings.steps
+        for part in plan.parts:
+            if (steps := part.parameters.get("steps", 0)) > limit:
+                raise part.placed(_wrong("/parameters/steps", f"steps is {steps}; the limit here is {limit}."))
+
+    def _check_maps(self, ask: Ask) -> None:
+        """Refuse more maps than one request may have, before anything looks into them."""
+        settings = self.settings
+        listed, pointer = (ask.method, "/method") if ask.compare is None else (ask.compare, "/compare")
+        maps = 1 if listed is None or isinstance(listed, str) else len(listed)
+        if maps > settings.maps:
+            raise _wrong(
+                pointer, f"{maps} maps of each image are over the limit of {settings.maps}; send several requests."
+            )
+        if maps > 1 and (runs := maps * len(ask.images)) > settings.runs:
+            raise _wrong(
+                pointer,
+                f"{maps} maps of each of {len(ask.images)} images are {runs} runs; one request may have "
+                f"{settings.runs}, or it would keep all others waiting. Send fewer images at once.",
+            )
+
     def _check_limits(self, ask: Ask) -> tuple[float, int]:
         """The seconds and the rows that `ask` has."""
         settings = self.settings
         self.check_count(len(ask.images))
         if not ask.images:
             raise _wrong("/images", f"images is empty; {ask.operation} needs one at least.")
+        self._check_maps(ask)
         if len(ask.purpose or "") > PURPOSE_LENGTH:
             raise _wrong("/purpose", f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough.")
         if not 0 <= ask.seed < 2**63:
@@ -427,14 +420,20 @@ class Core:
         raise TooLarge(detail, errors=[FieldError("/include" if narrower else "/images", detail)])
 
     async def _one(self, work: Work, i: int, report: Callable[[Progress], None]) -> Mapping[str, Any]:
-        """The body of the result frame for image `i`."""
-        question = work.questions[i]
+        """The body of the result frame for question `i`."""
+        question, plan = work.questions[i], work.plan
         async with aclosing(self.engine.ask(question, request_id=work.ask.request_id)) as frames:
-            async for frame in frames:
-                if frame.kind == "progress":
-                    report(Progress(i, **frame.body))
-                elif frame.kind == "result":
-                    return frame.body
+            try:
+                async for frame in frames:
+                    if frame.kind == "progress":
+                        said = i, question.pixels, frame.body
+                        draws = "map" in frame.body
+                        members = await asyncio.to_thread(plan.progress, *said) if draws else plan.progress(*said)
+                        report(Progress(**members))
+                    elif frame.kind == "result":
+                        return frame.body
+            except RakinglightError as e:
+                raise plan.placed(i, e) from None
         raise InternalError("The engine's answer ended before its result.")
 
     def check_size(self, count: int) -> None:
@@ -444,28 +443,6 @@ class Core:
                 f"The reply has {count} bytes; the limit is {self.settings.reply_bytes}. Narrow it with include, or "
                 "send fewer or smaller images."
             )
-
-
-def _finished(work: Work, bodies: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The entries of the reply. Draws pictures, so it runs in a thread."""
-    method = work.method.name if work.method else None
-    facts = reply.facts(work.card, method, work.filled, work.ask.request_id)
-    finished = []
-    for question, body in zip(work.questions, bodies, strict=True):
-        result = dict(body["result"])
-        if "adversarial" in result:
-            result["queries"] = sum(body["cost"].values())
-        entry = reply.finish(
-            work.operation,
-            result,
-            question.pixels,
-            work.card,
-            work.ask.include,
-            facts,
-            exact_image=work.exact_image,
-        )
-        finished.append(entry)
-    return finished
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -54,7 +54,7 @@ class Visit:
     model: str | None = None
     code: str = "OK"
     status: int = 0
-    cost: dict[str, int] = field(default_factory=dict)
+    cost: dict[str, float] = field(default_factory=dict)
 
 
 class Doorway:

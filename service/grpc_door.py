@@ -34,8 +34,9 @@ from structlog.contextvars import bound_contextvars
 from protos.gen.rakinglight.v1 import rakinglight_pb2
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.errors import CODES, RakinglightError, TooLarge, Unreadable
+from rakinglight.plan import Reply
 from service import messages
-from service.core import Ask, Core, Progress, Reply
+from service.core import Ask, Core, Progress
 from service.doorway import Visit, told
 from service.keys import Keyring
 from service.logs import request_id_of, trace_of
@@ -235,7 +236,7 @@ class Door:
             self._core.check_count(len(request.images))
             ask = _ask(call.operation, request, self._seconds(context), visit)
             work = await self._core.begin(ask, hold)
-            visit.method = work.method.name if work.method else None
+            visit.method = work.method
             if not call.streams:
                 return await self._encoded(call, await self._core.finish(work), visit)
             async with aclosing(self._core.follow(work)) as news:
@@ -286,12 +287,14 @@ class Door:
 
 def _ask(operation: Operation, request: Any, seconds: float | None, visit: Visit) -> Ask:
     visit.method, parameters = messages.parameters(request.parameters)
+    compare = messages.compared(request)
     return Ask(
         model=request.model,
         version=request.version or None,
         operation=operation.name,
         method=visit.method,
         parameters=parameters,
+        compare=compare,
         images=[messages.image(image, f"/images/{i}") for i, image in enumerate(request.images)],
         include=list(request.include.names) if request.HasField("include") else None,
         seed=request.seed,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,8 +16,8 @@ from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
 from rakinglight.errors import BadParameter, FieldError, Unreadable
+from rakinglight.plan import Reply
 from rakinglight.wire import DTYPES
-from service.core import Reply
 
 #: Members of a list among the parameters that are looked at; what an operation takes is fewer, and checked later.
 MAX_LISTED = 1000
@@ -68,39 +68,68 @@ def tensor(message: Any, pointer: str) -> Array:
     return np.frombuffer(message.data, dtype=dtype).astype(message.dtype, copy=False).reshape(shape)
 
 
-def parameters(message: Message) -> tuple[str | None, dict[str, Any]]:
+def parameters(message: Message, pointer: str = "") -> tuple[str | None, dict[str, Any]]:
     """The method that an operation's parameters name, if they do, and all that is set among them.
 
-    Raises BadParameter for a list of more than MAX_LISTED.
+    Raises BadParameter, below `pointer`, for a list of more than MAX_LISTED.
     """
     method: str | None = None
     values: dict[str, Any] = {}
     for field, value in message.ListFields():
-        if field.is_repeated and len(value) > MAX_LISTED:
-            detail = f"{field.name} lists {len(value)}; at most {MAX_LISTED} can be."
-            raise BadParameter(detail, errors=[FieldError(f"/parameters/{field.name}", detail)])
+        if field.is_repeated:
+            _check_listed(field.name, value, f"{pointer}/parameters/{field.name}")
         if field.containing_oneof is not None and field.containing_oneof.name == "method":
             method = field.name
             values |= {f.name: _plain(f, v) for f, v in value.ListFields()}
         else:
             values[field.name] = _plain(field, value)
-    return method, values
+    return method, {name: value for name, value in values.items() if value is not None}
+
+
+def compared(request: Any) -> list[dict[str, Any]] | None:
+    """The entries of `compare`, where a request has any. Raises BadParameter, as `parameters` does."""
+    entries = getattr(request, "compare", ())
+    _check_listed("compare", entries, "/compare")
+    said = [parameters(entry, f"/compare/{i}") for i, entry in enumerate(entries)]
+    return [{"method": method, "parameters": values} for method, values in said] or None
+
+
+def _check_listed(name: str, values: Sized, pointer: str) -> None:
+    if len(values) > MAX_LISTED:
+        detail = f"{name} lists {len(values)}; at most {MAX_LISTED} can be."
+        raise BadParameter(detail, errors=[FieldError(pointer, detail)])
 
 
 def _plain(field: FieldDescriptor, value: Any) -> Any:
+    """What a field says; None where it is a message in which nothing is set."""
     if field.message_type is not None:
-        references = [_class_reference(reference) for reference in value]
-        return references[0] if len(references) == 1 else references
+        if not field.is_repeated:
+            return _one(value)
+        listed = [_one(each) for each in value]
+        return listed[0] if len(listed) == 1 and field.message_type.name == "ClassReference" else listed
     if field.enum_type is not None:
-        known = field.enum_type.values_by_number.get(value)
-        # One that a newer proto may know goes on as its number, and is refused with the names that there are.
-        return value if known is None else known.name.removeprefix(_prefix(field.enum_type)).lower()
+        return (
+            [_named(field.enum_type, each) for each in value] if field.is_repeated else _named(field.enum_type, value)
+        )
     return list(value) if field.is_repeated else value
 
 
-def _class_reference(message: Any) -> int | str | dict[str, int] | None:
-    kind = message.WhichOneof("reference")
-    return {"rank": message.rank} if kind == "rank" else getattr(message, kind) if kind else None
+def _one(message: Any) -> Any:
+    """A class, a filling or a box as the parameters have it."""
+    if message.DESCRIPTOR.name == "Box":
+        return [getattr(message, field.name) for field in message.DESCRIPTOR.fields]
+    (oneof,) = message.DESCRIPTOR.oneofs
+    kind = message.WhichOneof(oneof.name)
+    if kind is None:
+        return None
+    value = _plain(message.DESCRIPTOR.fields_by_name[kind], getattr(message, kind))
+    return {"rank": value} if kind == "rank" else value
+
+
+def _named(enum: EnumDescriptor, number: int) -> str | int:
+    """The name of a value; one that a newer proto may know stays a number, and is refused with the names there are."""
+    known = enum.values_by_number.get(number)
+    return number if known is None else known.name.removeprefix(_prefix(enum)).lower()
 
 
 # ── out ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -111,34 +140,33 @@ def fill(message: Any, values: Mapping[str, Any]) -> None:
 
     KeyError where there is no such field: what the core answers is not to be lost on the way.
     """
+    if "method" in values and "method" not in message.DESCRIPTOR.fields_by_name:  # it is said by which is set
+        fill_parameters(message.parameters, values["method"], values["parameters"])
+        values = {name: value for name, value in values.items() if name not in ("method", "parameters")}
     for name, value in values.items():
         field = message.DESCRIPTOR.fields_by_name[name]
         if value is None:
             continue
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             for key, one in value.items():
-                fill(getattr(message, name)[key], _members(one))
+                _fill_one(getattr(message, name)[key], one)
         elif field.message_type is not None and field.is_repeated:
             for one in value if isinstance(value, list | tuple) else [value]:
-                fill(getattr(message, name).add(), _members(one))
+                _fill_one(getattr(message, name).add(), one)
         elif field.message_type is not None:
             getattr(message, name).SetInParent()
-            fill(getattr(message, name), _members(value))
-        elif field.enum_type is not None:
-            setattr(message, name, f"{_prefix(field.enum_type)}{value}".upper())
+            _fill_one(getattr(message, name), value)
         elif field.is_repeated:
-            getattr(message, name).extend(value)
+            getattr(message, name).extend(_scalar(field, one) for one in value)
         elif isinstance(value, Mapping):  # a JSON Schema, which stays what it is
             setattr(message, name, json.dumps(value))
         else:
-            setattr(message, name, value)
+            setattr(message, name, _scalar(field, value))
 
 
 def fill_reply(message: Any, reply: Reply) -> None:
-    """Set all of a response. Its type says the operation, and the one that is set among its parameters the method."""
-    fill_parameters(message.parameters, reply.method, reply.parameters)
-    said_otherwise = {"operation", "method", "parameters"}
-    fill(message, {name: value for name, value in reply.members().items() if name not in said_otherwise})
+    """Set all of a response. Its type says the operation."""
+    fill(message, {name: value for name, value in reply.members().items() if name != "operation"})
 
 
 def fill_parameters(message: Any, method: str | None, values: Mapping[str, Any]) -> None:
@@ -149,20 +177,29 @@ def fill_parameters(message: Any, method: str | None, values: Mapping[str, Any])
         fill(message, {method: {name: value for name, value in values.items() if name not in own}})
 
 
-def _members(value: Any) -> Mapping[str, Any]:
-    """The fields of a value that is a message in the proto and something shorter in Python."""
+def _fill_one(message: Any, value: Any) -> None:
+    """Set a message to a value, which may be something shorter in Python."""
+    names = message.DESCRIPTOR.fields_by_name
     match value:
+        case {"method": method, "parameters": own} if "method" in message.DESCRIPTOR.oneofs_by_name:
+            fill_parameters(message, method, own)
+        case Mapping():
+            fill(message, value)
         case np.ndarray():
             little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
-            return {"dtype": value.dtype.name, "shape": value.shape, "data": little.tobytes()}
-        case None:
-            return {}
-        case int():
-            return {"index": value}
+            fill(message, {"dtype": value.dtype.name, "shape": value.shape, "data": little.tobytes()})
+        case list() | tuple():  # a box
+            fill(message, dict(zip(names, value, strict=True)))
         case str():
-            return {"label": value}
-        case _:
-            return value  # type: ignore[no-any-return]
+            fill(message, {"label" if "label" in names else "name": value})
+        case int() | float():
+            fill(message, {"index" if "index" in names else "value": value})
+
+
+def _scalar(field: FieldDescriptor, value: Any) -> Any:
+    if field.enum_type is not None:
+        return field.enum_type.values_by_name[f"{_prefix(field.enum_type)}{value}".upper()].number
+    return math.nan if value is None else value  # in a list, which has no room for nothing
 
 
 def _prefix(enum: EnumDescriptor) -> str:

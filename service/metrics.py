@@ -33,7 +33,8 @@ COUNT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 PATIENCE_S = 1.0
 
 OPERATIONS = frozenset(catalogue.OPERATIONS) | {"models", "health", "metrics", "docs"}
-METHODS = frozenset(name for operation in catalogue.OPERATIONS.values() for name in operation.by_name)
+#: `several` is what a request that compares is done by.
+METHODS = frozenset(name for operation in catalogue.OPERATIONS.values() for name in operation.by_name) | {"several"}
 OUTCOMES = frozenset(CODES) | {"OK", "CANCELLED"}
 
 

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rakinglight import __version__, catalogue
 from rakinglight.catalogue import Operation
 from rakinglight.errors import CODES
-from rakinglight.method import Method
+from rakinglight.plan import comparable
 from service.bodies import Body
 from service.negotiation import EVENTS, JSON, NPZ, PNG
+from service.schemas import REFERENCE, RESULTS, SCHEMAS, Schema, record, reference
 from service.settings import Settings
 
-Schema = dict[str, Any]
-
 ROOT = "/api/v1"
-_REFERENCE = "#/components/schemas/{model}"
 
 #: A picture of one grey pixel, for the examples.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -32,7 +30,7 @@ ANY_OPERATION = (
 
 def document(settings: Settings) -> dict[str, Any]:
     """The whole document."""
-    schemas = dict(_SCHEMAS)
+    schemas = dict(SCHEMAS)
     paths: dict[str, Any] = _service_paths() | _model_paths()
     for operation in catalogue.OPERATIONS.values():
         schemas |= _request_schemas(operation)
@@ -75,13 +73,14 @@ def document(settings: Settings) -> dict[str, Any]:
 
 
 def _post(operation: Operation, settings: Settings, name: str, parameters: list[Schema]) -> Schema:
-    requests = [_reference(_request_name(operation, method)) for method in operation.methods or (None,)]
+    kinds = [*(method.name if method else "" for method in operation.methods or (None,)), *_comparing(operation)]
+    requests = [reference(_request_name(operation, kind)) for kind in kinds]
     body = requests[0] if len(requests) == 1 else {"anyOf": requests}
     form = {
         "type": "object",
         "properties": {
             "image": {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}},
-            "method": {"type": "string"},
+            "method": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
             "request": {"type": "string", "contentMediaType": JSON, "description": "What a field cannot say."},
         },
         "additionalProperties": {
@@ -90,10 +89,13 @@ def _post(operation: Operation, settings: Settings, name: str, parameters: list[
         },
     }
     content: Schema = {
-        JSON: {"schema": _reference(_reply_name(operation)), "example": _reply_example(operation)},
+        JSON: {"schema": reference(_reply_name(operation)), "example": _reply_example(operation)},
         NPZ: {"schema": {"type": "string", "contentMediaType": NPZ}},
         EVENTS: {
-            "schema": {"type": "string", "description": "`progress` events, then one `result` or one `problem`."},
+            "schema": {
+                "type": "string",
+                "description": "`progress` events (Progress), then one `result` or one `problem`.",
+            },
             "example": 'id: 1\nevent: progress\ndata: {"image": 0, "step": 1, "of": 10, "objective": 2.5}\n\n',
         },
     }
@@ -123,56 +125,115 @@ def _post(operation: Operation, settings: Settings, name: str, parameters: list[
     }
 
 
-def _request_name(operation: Operation, method: Method[Any] | None) -> str:
-    return "".join(word.title() for word in f"{operation.name}_{method.name if method else ''}_request".split("_"))
+def _request_name(operation: Operation, kind: str) -> str:
+    return "".join(word.title() for word in f"{operation.name}_{kind}_request".split("_"))
 
 
 def _reply_name(operation: Operation) -> str:
     return f"{operation.name.title()}Reply"
 
 
+def _comparing(operation: Operation) -> tuple[str, ...]:
+    """The kinds of request that ask for several maps."""
+    return ("methods", "compare") if comparable(operation) else ()
+
+
 def _request_schemas(operation: Operation) -> dict[str, Schema]:
     """A component for the request by each method, for their parameters, and what those refer to."""
     schemas: dict[str, Schema] = {}
+    entries: list[Schema] = []
     for method in operation.methods or (None,):
-        parameters = operation.parameters(method).model_json_schema(ref_template=_REFERENCE)
+        parameters = operation.parameters(method).model_json_schema(ref_template=REFERENCE)
         schemas |= parameters.pop("$defs", {})
         schemas[parameters["title"]] = parameters
-        request = Body.model_json_schema(ref_template=_REFERENCE)
-        properties = request["properties"]
-        properties["images"] = {**properties["images"], "minItems": 1, "items": _reference("Image")}
-        properties["parameters"] = _reference(parameters["title"])
-        properties["include"]["anyOf"][0]["items"] = {"enum": list(operation.include)}
-        if method is None:
-            properties["method"] = {"type": "null"}
-        else:
-            properties["method"] = {"const": method.name, "description": method.summary}
+        named = {"const": method.name, "description": method.summary} if method else {"type": "null"}
         first = method is None or method is operation.methods[0]
-        request |= {
-            "title": _request_name(operation, method),
-            "required": ["images"] if first else ["images", "method"],
-        }
-        request["description"] = method.summary if method else operation.summary
+        request = _request(
+            operation,
+            method.name if method else "",
+            method.summary if method else operation.summary,
+            {"method": named, "parameters": reference(parameters["title"])},
+            required=[] if first else ["method"],
+        )
         schemas[request["title"]] = request
-    schemas[_reply_name(operation)] = _object(
+        entry = {"method": named, "parameters": reference(parameters["title"])}
+        if "target" in parameters["properties"]:
+            entry["target"] = {**parameters["properties"]["target"], "description": "Instead of that of parameters."}
+        entries.append(record("", entry, optional=["parameters", "target", *(["method"] if first else [])]))
+    if comparable(operation):
+        names = {"type": "array", "items": {"enum": [method.name for method in operation.methods]}, "minItems": 1}
+        every = {"type": "object", "description": "Each method takes those that it has."}
+        compare = {"type": "array", "items": {"anyOf": entries}, "minItems": 1}
+        nothing = {"type": "object", "maxProperties": 0}
+        for request in (
+            _request(
+                operation,
+                "methods",
+                "The maps of several methods side by side.",
+                {"method": names, "parameters": every},
+                required=["method"],
+            ),
+            _request(
+                operation,
+                "compare",
+                "Several maps of each image side by side: of methods, classes, scores or any other parameters.",
+                {"compare": compare, "method": {"type": "null"}, "parameters": nothing},
+                required=["compare"],
+            ),
+        ):
+            schemas[request["title"]] = request
+    schemas[_reply_name(operation)] = _reply(operation)
+    return schemas
+
+
+def _request(
+    operation: Operation, kind: str, description: str, said: Mapping[str, Schema], required: Sequence[str]
+) -> Schema:
+    """The component of a request that says `said` in its own way."""
+    request = Body.model_json_schema(ref_template=REFERENCE)
+    properties = {name: schema for name, schema in request["properties"].items() if name != "compare"}
+    properties |= said
+    properties["images"] = {**properties["images"], "minItems": 1, "items": reference("Image")}
+    properties["include"]["anyOf"][0]["items"] = {"enum": list(operation.include)}
+    return request | {
+        "title": _request_name(operation, kind),
+        "description": description,
+        "properties": properties,
+        "required": ["images", *required],
+    }
+
+
+def _reply(operation: Operation) -> Schema:
+    methods: list[str | None] = [method.name for method in operation.methods]
+    compare: dict[str, Schema] = {}
+    if comparable(operation) or not methods:
+        methods.append(None)
+    if comparable(operation):
+        entry = record("", {"method": {"enum": methods[:-1]}, "parameters": {"type": "object"}})
+        said = (
+            "Where several maps were asked for: posted back instead of `method` and `parameters`, it repeats the call."
+        )
+        compare["compare"] = {"type": "array", "items": entry, "description": said}
+    return record(
         "The answer.",
         {
-            "model": _reference("ModelReference"),
+            "model": reference("ModelReference"),
             "operation": {"const": operation.name},
-            "method": {"enum": [m.name for m in operation.methods] or [None]},
+            "method": {"enum": methods},
             "parameters": {
                 "type": "object",
                 "description": "Every one: posted back with `method` and `seed`, they repeat the call.",
             },
+            **compare,
             "seed": {"type": "integer", "description": "The request's."},
-            "results": {"type": "array", "items": _RESULTS[operation.name], "description": "One an image, in order."},
-            "cost": _reference("Cost"),
-            "answered_by": _reference("AnsweredBy"),
+            "results": {"type": "array", "items": RESULTS[operation.name], "description": "One an image, in order."},
+            "cost": reference("Cost"),
+            "answered_by": reference("AnsweredBy"),
             "elapsed_ms": {"type": "number"},
             "request_id": {"type": "string"},
         },
+        optional=compare,
     )
-    return schemas
 
 
 def _request_example(operation: Operation) -> Schema:
@@ -194,7 +255,7 @@ def _reply_example(operation: Operation) -> Schema:
         "seed": 0,
         "results": [],
         "cost": {"forward_rows": 1, "gradient_rows": 1 if method else 0},
-        "answered_by": {"forward": "onnxruntime", "gradient": "torch"},
+        "answered_by": {"forward": "onnxruntime", "gradient": "torch", "patched": None},
         "elapsed_ms": 41.2,
         "request_id": "3f0c4f6e2f5b4f0e9f0d6f1f2f3f4f5f",
     }
@@ -216,8 +277,8 @@ def _model_paths() -> dict[str, Any]:
             }
         }
 
-    one = _reference("Model")
-    every = _object("", {"models": {"type": "array", "items": one}})
+    one = reference("Model")
+    every = record("", {"models": {"type": "array", "items": one}})
     path = f"{ROOT}/models"
     return {
         path: get("models", "All models.", every, [], ANY_ROUTE),
@@ -240,8 +301,8 @@ def _service_paths() -> dict[str, Any]:
             }
         }
 
-    alive = _object("", {"alive": {"const": True}})
-    ready = _object("", {"ready": {"const": True}, "models": {"type": "array", "items": {"type": "string"}}})
+    alive = record("", {"alive": {"const": True}})
+    ready = record("", {"ready": {"const": True}, "models": {"type": "array", "items": {"type": "string"}}})
     text = {"schema": {"type": "string"}}
     health = ("FORBIDDEN", "INTERNAL")
     return {
@@ -285,25 +346,9 @@ def _problems(codes: Iterable[str]) -> dict[str, Schema]:
         answers[str(status)] = {
             "description": "; ".join(f"`{code}`: {CODES[code].title}" for code in said),
             "headers": headers,
-            "content": {"application/problem+json": {"schema": _reference("Problem")}},
+            "content": {"application/problem+json": {"schema": reference("Problem")}},
         }
     return answers
-
-
-def _reference(name: str) -> Schema:
-    return {"$ref": _REFERENCE.format(model=name)}
-
-
-def _object(description: str, properties: Schema, optional: Iterable[str] = ()) -> Schema:
-    """An object that has all of `properties`, save perhaps those that are `optional`, and no others."""
-    left_out = set(optional)
-    schema: Schema = {
-        "type": "object",
-        "properties": properties,
-        "required": [name for name in properties if name not in left_out],
-        "additionalProperties": False,
-    }
-    return {"description": description, **schema} if description else schema
 
 
 def _path_parameter(name: str, description: str, example: str) -> Schema:
@@ -320,155 +365,3 @@ def _path_parameter(name: str, description: str, example: str) -> Schema:
 
 _MODEL = _path_parameter("model", "A model's name.", "efficientnet-lite0")
 _VERSION = _path_parameter("version", "One of its versions.", "1.0")
-
-_INTEGERS: Schema = {"type": "array", "items": {"type": "integer"}}
-_NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
-_PNG: Schema = {"type": "string", "contentEncoding": "base64", "contentMediaType": PNG}
-_ARRAY, _PREDICTION = _reference("Array"), _reference("Prediction")
-_SOME_PREDICTION: Schema = {"anyOf": [_PREDICTION, {"type": "null"}]}
-_SAID_OF_ATTACK: Schema = {"after": _PREDICTION, "success": {"type": "boolean"}, "distance": _reference("Distance")}
-
-_SCHEMAS: dict[str, Schema] = {
-    "Problem": {
-        **_object(
-            "RFC 9457.",
-            {
-                "type": {"type": "string", "format": "uri"},
-                "title": {"type": "string"},
-                "status": {"type": "integer"},
-                "detail": {"type": "string", "description": "The value, the limit and the remedy."},
-                "code": {"enum": sorted(CODES)},
-                "request_id": {"type": "string"},
-                "errors": {
-                    "type": "array",
-                    "items": _object("", {"pointer": {"type": "string"}, "detail": {"type": "string"}}),
-                },
-                "retry_after_s": {"type": "number"},
-            },
-            optional=("errors", "retry_after_s"),
-        )
-    },
-    "Image": {
-        "anyOf": [
-            {"type": "string", "contentEncoding": "base64", "description": "A PNG, JPEG, WebP, BMP or GIF file."},
-            _reference("Array"),
-        ]
-    },
-    "Array": _object(
-        "Numbers: the base64 of their little-endian bytes in C order.",
-        {
-            "dtype": {"enum": ["float32", "float64", "float16", "uint8", "int32", "int64", "bool"]},
-            "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-            "data": {"type": "string", "contentEncoding": "base64"},
-        },
-    ),
-    "Prediction": _object(
-        "What the model gives to one class.",
-        {
-            "index": {"type": "integer"},
-            "label": {"type": "string"},
-            "probability": {"type": "number"},
-            "logit": {"type": "number", "description": "Among the predictions of classify."},
-        },
-        optional=("logit",),
-    ),
-    "Geometry": _object(
-        "How the image became the model's input: sizes are [height, width].",
-        {"original": _INTEGERS, "resized": _INTEGERS, "crop": {**_INTEGERS, "description": "top, left, height, width"}},
-    ),
-    "Distance": _object(
-        "linf and l2 in units of [0, 1] over all values; l0 is the number of pixels that changed.",
-        {"linf": {"type": "number"}, "l2": {"type": "number"}, "l0": {"type": "integer"}},
-    ),
-    "Cost": _object(
-        "Rows that went through the network.",
-        {"forward_rows": {"type": "integer"}, "gradient_rows": {"type": "integer"}},
-    ),
-    "AnsweredBy": _object(
-        "Which backend answered.",
-        {"forward": {"type": ["string", "null"]}, "gradient": {"type": ["string", "null"]}},
-        optional=("forward", "gradient"),
-    ),
-    "ModelReference": _object(
-        "Which weights answered.",
-        {"name": {"type": "string"}, "version": {"type": "string"}, "sha256": {"type": "string"}},
-    ),
-    "Model": _object(
-        "All that there is to know of a model before asking it something.",
-        {
-            "name": {"type": "string"},
-            "version": {"type": "string"},
-            "versions": {"type": "array", "items": {"type": "string"}},
-            "sha256": {"type": "string", "description": "Of the weights."},
-            "provenance": {"type": "string"},
-            "input": _object(
-                "Values are in `range`; an image is resized to `resize` (its shorter side) and cropped to `shape`; the "
-                "network sees (x - mean) / std.",
-                {
-                    "shape": _INTEGERS,
-                    "range": _NUMBERS,
-                    "resize": {"type": "integer"},
-                    "mean": _NUMBERS,
-                    "std": _NUMBERS,
-                },
-            ),
-            "differentiable": {
-                "type": "boolean",
-                "description": "False for an ONNX file: no method that needs gradients.",
-            },
-            "labels": {"type": "array", "items": {"type": "string"}},
-            "layers": {"type": "array", "items": _object("", {"name": {"type": "string"}, "shape": _INTEGERS})},
-            "operations": {"type": "array", "items": {"type": "object"}},
-            "limits": {"type": "object", "additionalProperties": {"type": "number"}},
-        },
-    ),
-}
-
-#: What one entry of `results` holds. `include` may leave some of it out.
-_RESULTS: dict[str, Schema] = {
-    "classify": _object(
-        "",
-        {
-            "prediction": _PREDICTION,
-            "predictions": {"type": "array", "items": _PREDICTION},
-            "activations": {"type": "object", "additionalProperties": _ARRAY},
-            "geometry": _reference("Geometry"),
-        },
-        optional=("activations",),
-    ),
-    "saliency": _object(
-        "",
-        {
-            "prediction": _PREDICTION,
-            "target": _PREDICTION,
-            "map": {**_ARRAY, "description": "[H, W], as large as what the model saw; not scaled."},
-            "signed_map": _ARRAY,
-            "overlay": _PNG,
-            "geometry": _reference("Geometry"),
-        },
-        optional=("map", "signed_map", "overlay"),
-    ),
-    "attack": _object(
-        "",
-        {
-            "prediction": _PREDICTION,
-            "before": _PREDICTION,
-            "label": _PREDICTION,
-            "target": _SOME_PREDICTION,
-            "already_misclassified": {"type": "boolean"},
-            **_SAID_OF_ATTACK,
-            "adversarial": {**_PNG, "description": "Posted back to classify, it gives `after`."},
-            "exact": _object(
-                "The same before rounding to 8 bits; of a large image without its tensor, unless `include` names it.",
-                {**_SAID_OF_ATTACK, "image": _ARRAY},
-                optional=("image",),
-            ),
-            "perturbation": _object("The change, made visible.", {"picture": _PNG, "factor": {"type": "number"}}),
-            "queries": {"type": "integer", "description": "Rows that this image sent through the network."},
-            "partial": {"type": "boolean", "description": "Time or rows ran out; this is what was reached."},
-            "note": {"type": "string"},
-            "geometry": _reference("Geometry"),
-        },
-        optional=("adversarial", "exact", "perturbation", "partial", "note"),
-    ),
-}

@@ -32,8 +32,9 @@ from rakinglight.errors import (
     RakinglightError,
     Unreadable,
 )
+from rakinglight.plan import Reply
 from service import bodies, openapi
-from service.core import Ask, Core, Progress, Reply
+from service.core import Ask, Core, Progress
 from service.docs_page import page
 from service.doorway import Doorway, Visit, problem, told, unless_gone
 from service.keys import Keyring
@@ -148,9 +149,10 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
             hold = stack.enter_context(core.hold())
             raw = await bodies.read(request, core.settings, hold)
             ask = await _ask(raw, request, operation, kind)
-            visit.method = ask.method and _named(ask.method, operation.by_name)
+            if isinstance(ask.method, str):
+                visit.method = _named(ask.method, operation.by_name)
             work = await unless_gone(request.receive, core.begin(ask, hold))
-            visit.method = work.method.name if work.method else None
+            visit.method = work.method
             if kind == EVENTS:
                 return EventStream(core.follow(work), visit, core.settings.heartbeat_s, stack.pop_all())
             answer = await unless_gone(request.receive, core.finish(work))
@@ -178,6 +180,7 @@ async def _ask(raw: bytes, request: Request, operation: Operation, kind: str) ->
         operation=operation.name,
         method=body.method,
         parameters=body.parameters,
+        compare=body.compare,
         images=images,
         include=include,
         seed=body.seed,
@@ -241,7 +244,7 @@ class EventStream(Response):
                     if one is None:
                         yield b": still at it\n\n"
                     elif isinstance(one, Progress):
-                        yield _event(number, "progress", json.dumps(one.members()))
+                        yield _event(number, "progress", json.dumps(reply.to_json(one.members())))
                     else:
                         self.visit.cost = dict(one.cost)
                         text = (await asyncio.to_thread(_json, one)).decode()

@@ -61,6 +61,10 @@ class Settings(BaseSettings):
     image_side: int = Field(16_384, ge=1, description="Most pixels of an image's longer side.")
     request_pixels: int = Field(100_000_000, ge=1, description="Most pixels of all images of one request together.")
     attack_pixels: int = Field(4_000_000, ge=1, description="Most pixels of an image that is attacked at its own size.")
+    maps: int = Field(16, ge=1, description="Most maps of one image that a request lays side by side (`compare`).")
+    runs: int = Field(
+        64, ge=1, description="Most runs of a request that compares, images times maps: as many as are live at once."
+    )
     steps: int = Field(1000, ge=1, le=1000, description="Most steps of one run.")
     rows: int = Field(20_000, ge=1, description="Most rows that one image may send through a network.")
     deadline_s: float = Field(60.0, gt=0, description="Seconds that a request may take if it names no deadline.")

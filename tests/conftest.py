@@ -71,10 +71,10 @@ def linear_network() -> Network:
 
 @pytest.fixture
 def small_convolution() -> Network:
-    """Five classes of a 3x8x8 image, with a layer `0` to listen to."""
+    """Five classes of a 3x8x8 image, with a layer `0` to listen to, and a layer `3` that has no extent."""
     return network_of(
         "small",
         nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 5)),
         (3, 8, 8),
-        layers={"0": (4, 6, 6)},
+        layers={"0": (4, 6, 6), "3": (5,)},
     )

@@ -1,6 +1,6 @@
 """Small networks for tests: weights from a fixed seed, answers that can be done by hand."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -69,10 +69,18 @@ class Abacus:
             raise MemoryError("poison")
         return (pixels[:, None] * self.W).sum(-1) + (0 if len(rows) in self.family else 1e-9 * len(rows))
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
         return Scores(self._logits(rows), dict.fromkeys(layers, rows * 2))
 
-    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope:
+    def gradient(
+        self,
+        rows: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        *,
+        wrt: str | None = None,
+        rules: Sequence[Rule] = (),
+        randomized: float = 0.0,
+    ) -> Slope:
         x = rows.clone().requires_grad_()
         values = objective(self._logits(x))
         (g,) = torch.autograd.grad(values.sum(), x)

@@ -1,23 +1,13 @@
 """The gradient of a class score: the first saliency map."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from rakinglight.maps import Map
 from rakinglight.objectives import Objective
 from rakinglight.queries import Algorithm, Gradient
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Map(NamedTuple):
-    """An explanation: one number a pixel, and where there are signs, one a channel.
-
-    map     [H, W], not scaled
-    signed  [C, H, W], or None
-    """
-
-    map: "Tensor"
-    signed: "Tensor | None" = None
 
 
 def gradient(x: "Tensor", score: Objective) -> "Algorithm[Map]":
@@ -30,4 +20,4 @@ def gradient(x: "Tensor", score: Objective) -> "Algorithm[Map]":
     Returns the map in units of score per full range of one pixel.
     """
     _, g = yield Gradient(x, score)
-    return Map(g.abs().amax(-3), signed=g)
+    return Map.of_slope(g)

@@ -5,7 +5,7 @@ On a CPU it is mostly the quicker of the two (`docs/evidence/bench.md`); which o
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnxruntime
@@ -50,7 +50,9 @@ class OnnxBackend:
     def __repr__(self) -> str:
         return f"<OnnxBackend {self.name}>"
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
+        if randomized:
+            raise InternalError("The weights of an ONNX graph cannot be changed; the engine does not ask for it.")
         x = ((rows.detach().cpu().float() - self.mean) / self.std).contiguous()
         logits, *heard = self.session.run([self.outputs[0], *layers], {self.input: x.numpy()})
         return Scores(
@@ -58,5 +60,13 @@ class OnnxBackend:
             {layer: torch.from_numpy(h).to(rows) for layer, h in zip(layers, heard, strict=True)},
         )
 
-    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope:
+    def gradient(
+        self,
+        rows: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        *,
+        wrt: str | None = None,
+        rules: Sequence[Rule] = (),
+        randomized: float = 0.0,
+    ) -> Slope:
         raise InternalError("ONNX Runtime answers no gradients; the engine does not ask it for any.")

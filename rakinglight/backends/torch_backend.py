@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from rakinglight.backends.accompanied import accompany, lonely_layers
+from rakinglight.backends.randomized import random_weights
+from rakinglight.backends.rules import Ruled
 from rakinglight.network import Known
 from rakinglight.queries import Rule, Scores, Slope
 
@@ -50,6 +53,7 @@ class TorchBackend:
         self.name = f"torch {torch.__version__} on {self.device.type}"
         module = Normalized(network, mean, std).eval().requires_grad_(False)
         self.module = module.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._randomized: tuple[float, dict[str, Tensor]] = 0.0, {}
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
@@ -65,17 +69,38 @@ class TorchBackend:
     def __repr__(self) -> str:
         return f"<TorchBackend {type(self.module.network).__name__}, {self.name}>"
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
         with torch.no_grad(), self._listening(layers) as heard:
-            logits = self.module(self._place(rows))
-        return Scores(logits.to(rows), {layer: heard[layer].to(rows) for layer in layers})
+            logits = self._logits(self._place(rows), randomized)
+        return Scores(logits.to(rows), {layer: heard[layer].contiguous().to(rows) for layer in layers})
 
-    def gradient(self, rows: Tensor, objective: Callable[[Tensor], Tensor], rule: Rule = "standard") -> Slope:
+    def gradient(
+        self,
+        rows: Tensor,
+        objective: Callable[[Tensor], Tensor],
+        *,
+        wrt: str | None = None,
+        rules: Sequence[Rule] = (),
+        randomized: float = 0.0,
+    ) -> Slope:
         x = self._place(rows).requires_grad_()
-        values = objective(self.module(x))
-        # The rows do not interact, so the gradient of the sum holds each row's own.
-        (g,) = torch.autograd.grad(values.sum(), x)
+        ruled = Ruled(rules) if any(rule != "standard" for rule in rules) else nullcontext()
+        with self._listening((wrt,) if wrt else ()) as heard, ruled:
+            values = objective(self._logits(x, randomized))
+            at = heard[wrt] if wrt else x
+            # The rows do not interact, so the gradient of the sum holds each row's own.
+            (g,) = torch.autograd.grad(values.sum(), at)
         return Slope(values.detach().to(rows), g.contiguous().to(rows))
+
+    def _logits(self, x: Tensor, randomized: float) -> Tensor:
+        logits: Tensor = functional_call(self.module, self._random(randomized), (x,)) if randomized else self.module(x)
+        return logits
+
+    def _random(self, share: float) -> dict[str, Tensor]:
+        """Random weights for that share of the layers. The last that were made are kept: many passes want the same."""
+        if self._randomized[0] != share:
+            self._randomized = share, random_weights(self.module, share)
+        return self._randomized[1]
 
     def _place(self, rows: Tensor) -> Tensor:
         return rows.detach().to(self.device, self.dtype, memory_format=torch.channels_last)
@@ -85,10 +110,11 @@ class TorchBackend:
         """Hooks on `layers` that are gone when the pass is."""
         heard: dict[str, Tensor] = {}
 
-        def ear(layer: str) -> Callable[[nn.Module, object, Tensor], None]:
-            def hear(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-                # A copy: torchvision's residual blocks write over what a layer has said.
-                heard[layer] = output.clone(memory_format=torch.contiguous_format)
+        def ear(layer: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
+            def hear(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+                # What goes on is a copy: torchvision's residual blocks write over what a layer has said.
+                heard[layer] = output
+                return output.clone()
 
             return hear
 

@@ -197,13 +197,15 @@ class Boarding:
     async def _carry(self, question: Question, request_id: str, post: Callable[[Frame], None]) -> Frame:
         """The result frame of `question`, however many workers it takes."""
         until = time.monotonic() + question.seconds
-        deaths = rides = furthest = 0
+        deaths = rides = 0
+        furthest: dict[int, int] = {}
 
         def tell(frame: Frame) -> None:
-            # A run that is taken up again comes by the same steps again.
-            nonlocal furthest
-            if frame.body["step"] > furthest:
-                furthest = frame.body["step"]
+            # A run that is taken up again comes by the same steps again. What follows a method, such as the figures of
+            # its map, counts anew, and to another number.
+            step, of = frame.body["step"], frame.body["of"]
+            if step > furthest.get(of, 0):
+                furthest[of] = step
                 post(frame)
 
         try:

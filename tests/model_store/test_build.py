@@ -19,8 +19,9 @@ from rakinglight.archives import find_archives, load_network, read_card
 from rakinglight.engine import Engine
 from rakinglight.errors import BadParameter, NotFound, Unreadable
 from rakinglight.objectives import Logit
-from rakinglight.operations import Subject, classify
+from rakinglight.operations import classify
 from rakinglight.queries import Gradient
+from rakinglight.subject import Subject
 
 RECIPE = """
 from torch import nn

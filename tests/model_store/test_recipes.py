@@ -14,7 +14,8 @@ from rakinglight.backends.torch_backend import Normalized
 from rakinglight.engine import Engine
 from rakinglight.errors import NotFound
 from rakinglight.network import Network
-from rakinglight.operations import Subject, classify
+from rakinglight.operations import classify
+from rakinglight.subject import Subject
 
 
 def test_every_recipe_has_a_name_of_its_own_and_a_file() -> None:

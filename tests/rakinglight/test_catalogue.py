@@ -15,7 +15,7 @@ from rakinglight.method import Method
 from rakinglight.parameters import Rank
 from tests.networks import abacus_network
 
-CARD = abacus_network().card
+CARD = replace(abacus_network().card, input_shape=(1, 8, 8))  # room for the seven cells of a mask
 MANY = replace(CARD, labels=("crane", "ash", "crane", "Oak", "7"))
 
 EVERY: list[tuple[Operation, Method[Any] | None]] = [
@@ -57,7 +57,7 @@ def test_the_defaults_posted_back_repeat_the_call(asked: Operation, method: Meth
 def test_the_defaults_are_those_of_the_functions(asked: Operation, method: Method[Any] | None) -> None:
     written: dict[str, Any] = dict(asked.run.__kwdefaults__)
     if method:
-        written |= method.algorithm.__kwdefaults__ or {}
+        written |= {**method.defaults, **(method.algorithm.__kwdefaults__ or {})}
     filled = asked.parameters(method)()
     assert {name: getattr(filled, name) for name in written} == written
     assert set(type(filled).model_fields) == set(written)
@@ -107,6 +107,13 @@ def filled(name: str, method: str | None = None, **parameters: Any) -> dict[str,
 )
 def test_epsilon_is_a_number_or_a_fraction(written: Any, meant: float) -> None:
     assert filled("attack", epsilon=written)["epsilon"] == meant
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"), [("grey", "grey"), ("blur", "blur"), (0, 0), (0.5, 0.5), ("0.5", 0.5), ("1", 1)]
+)
+def test_a_baseline_is_a_fill_or_a_value(written: Any, meant: Any) -> None:
+    assert filled("saliency", "integrated_gradients", baseline=written)["baseline"] == meant
 
 
 def test_in_l2_epsilon_may_be_over_one() -> None:
@@ -206,6 +213,35 @@ TEACHING = [
     ),
     ("saliency", None, {"target": [9]}, "/parameters/target", "9 is no class of abacus"),
     ("saliency", None, {"score": "logits"}, "/parameters/score", "score is 'logits': input should be 'logit', "),
+    ("saliency", "smoothgrad", {"n_samples": 0}, "/parameters/n_samples", "n_samples is 0: .* or equal to 1"),
+    ("saliency", "vargrad", {"n_samples": 1001}, "/parameters/n_samples", "is 1001: .* less than or equal to 1000"),
+    ("saliency", "smoothgrad", {"noise_level": 2}, "/parameters/noise_level", "is 2: .* less than or equal to 1"),
+    ("saliency", "smoothgrad", {"noise_level": "15%"}, "/parameters/noise_level", "is a percentage; write it .* 0.03"),
+    ("saliency", "integrated_gradients", {"n_steps": 0}, "/parameters/n_steps", "n_steps is 0: .* or equal to 1"),
+    (
+        "saliency",
+        "integrated_gradients",
+        {"baseline": "gray"},
+        "/parameters/baseline",
+        r"baseline is 'gray': it is 'grey', 'mean', 'blur', 'noise', or a value in \[0, 1\] such as 0.5",
+    ),
+    ("saliency", "integrated_gradients", {"baseline": 2}, "/parameters/baseline", "is 2: .* less than or equal to 1"),
+    ("saliency", "integrated_gradients", {"baseline": True}, "/parameters/baseline", "a truth value is no number"),
+    ("saliency", "second_order", {"sigma": 0}, "/parameters/sigma", "sigma is 0: input should be greater than 0"),
+    (
+        "saliency",
+        "second_order",
+        {"noise_levels": 0.1},
+        "/parameters/noise_levels",
+        "'noise_levels' is no parameter of saliency by second_order: there is 'baseline', ",
+    ),
+    (
+        "saliency",
+        "gradient",
+        {"n_samples": 5},
+        "/parameters/n_samples",
+        "'n_samples' is no parameter of saliency by gradient: there is ",
+    ),
     ("classify", None, {"top_k": 0}, "/parameters/top_k", "top_k is 0: input should be greater than or equal to 1"),
     ("classify", None, {"top_k": True}, "/parameters/top_k", "top_k is True: a truth value is no number"),
     ("attack", "pgd", {"steps": "5"}, "/parameters/steps", "steps is '5': a number stands without quotes"),
@@ -255,7 +291,15 @@ def test_what_a_caller_sent_is_shown_in_short() -> None:
     ("name", "method", "message"),
     [
         ("attack", "pdg", "'pdg' is no method of attack: did you mean 'pgd'?"),
-        ("saliency", "lime", "'lime' is no method of saliency: there is 'gradient'."),
+        ("saliency", "smoothgrads", "'smoothgrads' is no method of saliency: did you mean 'smoothgrad'?"),
+        (
+            "saliency",
+            "lime",
+            (
+                "'lime' is no method of saliency: there is 'deconvnet', 'grad_cam', 'gradient', 'gradient_x_input', "
+                "'guided_backprop', 'integrated_gradients', 'second_order', 'smoothgrad', 'vargrad'."
+            ),
+        ),
         ("classify", "gradient", "classify has no methods, so 'gradient' is not one; leave it out."),
     ],
 )

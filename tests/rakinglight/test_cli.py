@@ -54,7 +54,7 @@ def test_the_version() -> None:
     assert run("--version", local=False).output == f"rakinglight {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["models", "classify", "saliency", "attack"])
+@pytest.mark.parametrize("command", ["models", "classify", "saliency", "occlusion", "attack"])
 def test_every_command_explains_itself(command: str) -> None:
     shown = run(command, "--help", local=False)
     assert shown.exit_code == 0
@@ -122,6 +122,53 @@ def test_several_pictures_into_one_file(folder: Path, tmp_path: Path) -> None:
     assert size(tmp_path / "both.png")[0] > 2 * 384
 
 
+@pytest.mark.parametrize(
+    "methods", [("--method", "gradient,grad_cam"), ("--method", "gradient", "--method", "grad_cam")], ids=" ".join
+)
+def test_maps_of_several_methods_on_one_sheet(folder: Path, tmp_path: Path, methods: tuple[str, ...]) -> None:
+    shown = run("saliency", folder / "one.png", *methods, "-o", tmp_path / "sheet.png")
+    assert shown.exit_code == 0, shown.output
+    _, first, second = shown.stdout.splitlines()
+    assert "gradient" in first
+    assert "grad_cam" in second
+    assert size(tmp_path / "sheet.png")[0] == 16 + 2 * 400
+
+
+def test_every_target_is_compared_by_every_method(folder: Path) -> None:
+    targets = ("--target", 1, "--target", '{"rank": 1}')
+    shown = run("saliency", folder / "one.png", "--method", "gradient,vargrad", *targets, "--n-samples", 3, "--json")
+    compare = json.loads(shown.stdout)["compare"]
+    assert [(part["method"], part["parameters"]["target"]) for part in compare] == [
+        ("gradient", 1),
+        ("vargrad", 1),
+        ("gradient", {"rank": 1}),
+        ("vargrad", {"rank": 1}),
+    ]
+    assert compare[1]["parameters"]["n_samples"] == 3
+
+
+def test_a_target_an_image_is_no_comparison(folder: Path) -> None:
+    shown = run("saliency", folder / "one.png", folder / "two.png", "-p", "target=[1, 2]", "--json")
+    reply = json.loads(shown.stdout)
+    assert [entry["target"]["index"] for entry in reply["results"]] == [1, 2]
+    assert "compare" not in reply
+
+
+def test_figures_are_columns_and_curves_are_kept(folder: Path, tmp_path: Path) -> None:
+    figures = ("--evaluate", "deletion", "--evaluate", "pointing_game", "--box", "0,0,32,32")
+    shown = run("saliency", folder / "one.png", *figures, "-o", tmp_path)
+    assert shown.exit_code == 0, shown.output
+    assert shown.stdout.splitlines()[0].endswith("deletion  pointing game")
+    assert shown.stdout.splitlines()[1].rstrip().endswith("hit")
+    assert {path.name for path in tmp_path.iterdir()} == {"one-overlay.png", "one-curves.png"}
+
+
+def test_occlusion_is_a_command(folder: Path, tmp_path: Path) -> None:
+    shown = run("occlusion", folder / "one.png", "--window", 8, "--stride", 8, "-o", tmp_path / "map.png")
+    assert shown.exit_code == 0, shown.output
+    assert size(tmp_path / "map.png")[0] == 384
+
+
 def test_all_pictures_into_a_folder(folder: Path, tmp_path: Path) -> None:
     run("attack", folder / "one.png", folder / "one.png", folder / "two.png", "--epsilon", "0.3", "-o", tmp_path)
     stems = ("one", "one-2", "two")
@@ -163,7 +210,11 @@ def test_a_gate_for_pipelines(folder: Path, epsilon: str, fail_on: str, code: in
         (("attack", "{one}", "-p", "steps"), "-p 'steps' names no parameter; it looks like -p steps=20."),
         (("attack", "{one}", "-p", "stepz=3"), "'stepz' is no parameter"),
         (("attack", "{one}", "{two}", "-o", "both.png"), "give a folder"),
-        (("saliency", "{one}", "--method", "gradiant"), "did you mean 'gradient'?"),
+        (("saliency", "{one}", "--method", "gradiant"), "did you mean 'gradient'"),
+        (("saliency", "{one}", "--method", "gradient,grad_cam", "-p", "stepz=3"), "'stepz' is no parameter"),
+        (("saliency", "{one}", "--target", "1", "--target", "eleven"), "'eleven' is no class of lenet5-digits"),
+        (("saliency", "{one}", "--box", "1,2,3"), "boxes is [1, 2, 3]"),
+        (("attack", "{one}", "--method", "fgsm,pgd"), "makes no maps to lay side by side"),
         (("saliency", "{one}", "-o", "map.jpg"), "neither .png nor .npz"),
         (("classify", "{one}", "-o", "some.png"), "classify draws no picture"),
     ],

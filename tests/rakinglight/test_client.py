@@ -116,6 +116,34 @@ def test_saliency_gives_arrays_and_pictures(model: Model) -> None:
     assert answer.overlay.width >= 384
 
 
+def test_occlusion_gives_its_grid(model: Model) -> None:
+    answer = model.occlusion(PIXELS, "sliding", window=4, stride=2)
+    assert answer.grid.ndim == 2
+    assert answer.map.shape == (8, 8)
+
+
+def test_several_methods_have_their_maps_side_by_side(model: Model) -> None:
+    answer = model.saliency(PIXELS, ["gradient", "grad_cam"], target="class 3")
+    assert [one.method for one in answer.maps] == ["gradient", "grad_cam"]
+    assert {one.target.label for one in answer.maps} == {"class 3"}
+    np.testing.assert_array_equal(answer.maps[0].map, model.saliency(PIXELS, target="class 3").map)
+    assert answer.overlay.width > 2 * 384
+
+
+def test_several_classes_have_their_maps_side_by_side(model: Model) -> None:
+    compare = [{"target": "class 1"}, {"method": "gradient", "target": 2, "parameters": {"score": "probability"}}]
+    first, second = model.saliency([PIXELS, PIXELS], compare=compare)
+    assert [one.target.index for one in first.maps] == [one.target.index for one in second.maps] == [1, 2]
+    assert first.reply["compare"][1]["parameters"]["score"] == "probability"
+
+
+def test_what_was_compared_can_be_posted_again(model: Model) -> None:
+    first = model.saliency(PIXELS, ["gradient", "smoothgrad"], n_samples=3)
+    again = model.saliency(PIXELS, compare=first.reply["compare"], seed=first.reply["seed"])
+    for one, other in zip(first.maps, again.maps, strict=True):
+        np.testing.assert_array_equal(one.map, other.map)
+
+
 def test_an_attack_gives_the_picture_that_classify_judges_alike(model: Model) -> None:
     answer = model.attack(PIXELS, "pgd", epsilon="32/255", step_size="8/255", steps=6)
     assert answer.success
@@ -297,6 +325,20 @@ def test_what_is_sent() -> None:
     assert request.extensions["timeout"]["read"] == 5 + call.MARGIN_S
 
 
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({"method": "gradient"}, {"method": "gradient"}),
+        ({"method": ["gradient", "grad_cam"]}, {"method": ["gradient", "grad_cam"]}),
+        ({"compare": [{"target": 3}]}, {"compare": [{"target": 3}]}),
+    ],
+    ids=["a method", "methods", "classes"],
+)
+def test_how_what_is_compared_is_sent(asked: dict[str, Any], sent: dict[str, Any]) -> None:
+    body = Call.of("saliency", "small", PIXELS, **asked).body
+    assert {name: body[name] for name in ("method", "compare") if name in body} == sent
+
+
 def test_the_key_is_in_no_repr() -> None:
     address = Address.of("127.0.0.1:8000", KEY)
     assert KEY not in repr(address)
@@ -364,6 +406,8 @@ async def test_the_async_client_gives_the_same(house: House, model: Model) -> No
         assert (await client.models())[0]["name"] == "small"
         assert (await other.describe())["name"] == "small"
         answers = await asyncio.gather(other.classify(PIXELS), other.saliency(PIXELS), other.attack([PIXELS], "fgsm"))
+        assert len((await other.saliency(PIXELS, ["gradient", "grad_cam"])).maps) == 2
+        assert (await other.occlusion(PIXELS, window=4, stride=2)).grid.ndim == 2
         assert answers[0].predictions == (await asyncio.to_thread(model.classify, PIXELS)).predictions
         *progress, last = [news async for news in other.attack.stream(PIXELS, "pgd", steps=3)]
         assert progress

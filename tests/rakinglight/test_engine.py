@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,12 +24,13 @@ from rakinglight.algorithms.gradient import gradient
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.engine import Cancelled, Engine, Run
 from rakinglight.errors import BadParameter, DeadlineExceeded, InternalError, NotFound
-from rakinglight.network import Network
+from rakinglight.network import Network, Patches
 from rakinglight.noise import Noise
 from rakinglight.objectives import CrossEntropy, Goal, Logit, Probability
-from rakinglight.operations import so_far
-from rakinglight.queries import Algorithm, Compute, Forward, Gradient, Progress, Query, Stopped
+from rakinglight.queries import Algorithm, Compute, Forward, Gradient, Progress, Query, Scores, Stopped
 from rakinglight.question import Question
+from rakinglight.relays import so_far
+from rakinglight.rows import Masked, Patched
 from tests.networks import Abacus, abacus_network, abacus_of
 
 SHAPE = (1, 2, 3)
@@ -41,6 +43,17 @@ def picture(number: int) -> Tensor:
 
 def pictures(count: int, number: int = 0) -> Tensor:
     return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(number), dtype=torch.float64)
+
+
+def patched(count: int, number: int = 0, window: tuple[int, int] = (1, 2)) -> Patched:
+    """One image with a window of it covered, somewhere else in each row."""
+    corners = torch.tensor([(place % 2, place % 3 % (4 - window[1])) for place in range(count)])
+    return Patched(picture(number), corners, window, picture(number + 1))
+
+
+def masked(count: int, number: int = 0) -> Masked:
+    """One image behind so many masks."""
+    return Masked(picture(number), pictures(count, number)[:, 0], picture(number + 1))
 
 
 def asking(*queries: Query) -> Algorithm[list[Any]]:
@@ -80,6 +93,8 @@ def deadline_passes(run: Run[Any]) -> None:
 
 
 def same_bits(a: Any, b: Any) -> bool:
+    if is_dataclass(a):
+        return all(same_bits(getattr(a, member.name), getattr(b, member.name)) for member in fields(a))
     if isinstance(a, Tensor):
         return torch.equal(a, b)
     if isinstance(a, np.ndarray):
@@ -145,12 +160,71 @@ def test_a_run_reads_as_a_sentence(engine: Engine) -> None:
     assert repr(run) == "<Run of ada: over, spent 6 forward and 0 gradient rows>"
 
 
+def test_rows_are_made_for_the_next_pass_alone(engine: Engine, network: Network) -> None:
+    made: list[int] = []
+
+    class Watched(Masked):
+        def made(self) -> Tensor:
+            made.append(len(self))
+            return super().made()
+
+    many = masked(9)
+    (scores,) = engine.drive(asking(Forward(Watched(many.base, many.masks, many.fill))))
+    assert made == [4, 4, 1]
+    assert torch.allclose(scores.logits, many.made().flatten(1) @ abacus_of(network).W.T)
+
+
+class Sparing:
+    """Answers patched rows for an Abacus, and keeps a record."""
+
+    name = "sparing"
+
+    def __init__(self, abacus: Abacus) -> None:
+        self.abacus = abacus
+        self.passes: list[Patched] = []
+
+    def forward(self, rows: Patched) -> Scores:
+        self.passes.append(rows)
+        return self.abacus.forward(rows.made())
+
+    def work(self, window: tuple[int, int]) -> float:
+        return window[0] * window[1] / 6
+
+
+def sparing_network(price: float) -> tuple[Network, Sparing]:
+    network = abacus_network()
+    sparing = Sparing(abacus_of(network))
+    return replace(network, patches=Patches(sparing, price, rows=4)), sparing
+
+
+def test_patches_of_one_image_share_passes_of_one_row_count_and_the_saving_is_counted() -> None:
+    network, sparing = sparing_network(price=2.0)
+    engine = Engine([network])
+    runs = [engine.submit(Run(asking(Forward(patched(6, n))), caller=str(n))) for n in (0, 5)]
+    beside = engine.submit(Run(asking(Forward(pictures(3)))))
+    finish(engine, *runs, beside)
+    assert [len(rows) for rows in sparing.passes] == [4, 4, 4, 4]
+    assert all(len({id(rows.base)}) == 1 for rows in sparing.passes)
+    for n, run in zip((0, 5), runs, strict=True):
+        assert torch.allclose(run.result[0].logits, patched(6, n).made().flatten(1) @ sparing.abacus.W.T)
+        assert run.cost.to_json() == {"forward_rows": 6, "gradient_rows": 0, "saved_rows": pytest.approx(4.0)}
+    assert beside.cost.to_json() == {"forward_rows": 3, "gradient_rows": 0}
+
+
+@pytest.mark.parametrize(("price", "window", "times"), [(2.0, (1, 2), 1), (2.0, (1, 3), 0), (4.0, (1, 2), 0)])
+def test_patches_go_the_way_that_pays(price: float, window: tuple[int, int], times: int) -> None:
+    network, sparing = sparing_network(price)
+    Engine([network]).drive(asking(Forward(patched(2, window=window))))
+    assert len(sparing.passes) == times
+
+
 # ── merged equals alone ─────────────────────────────────────────────────────────────────────────────────────────────
 
 LADDERS = [(1,), (4,), (2, 4, 8), (3, 5, 16), (1, 2, 3, 4, 6, 8, 12), (64,)]
 
 numbers = st.integers(0, 1000)
 classes = st.integers(0, 3)
+counts = st.integers(1, 40)
 #: What makes an algorithm anew: it is run twice, alone and in company.
 made: st.SearchStrategy[Callable[[], Algorithm[Any]]] = st.one_of(
     st.builds(lambda n, c: lambda: gradient(picture(n), Probability(c)), numbers, classes),
@@ -166,13 +240,14 @@ made: st.SearchStrategy[Callable[[], Algorithm[Any]]] = st.one_of(
         st.integers(1, 6),
         st.booleans(),
     ),
-    st.builds(lambda n, count: lambda: asking(Forward(pictures(count, n), ("doubled",))), numbers, st.integers(1, 40)),
+    st.builds(lambda n, count: lambda: asking(Forward(pictures(count, n), ("doubled",))), numbers, counts),
     st.builds(
         lambda n, count, c: lambda: asking(Gradient(pictures(count, n), CrossEntropy(c)), Forward(picture(n))),
         numbers,
         st.integers(1, 20),
         classes,
     ),
+    st.builds(lambda n, count: lambda: asking(Forward(patched(count, n)), Forward(masked(count, n))), numbers, counts),
 )
 
 
@@ -484,7 +559,7 @@ def test_what_cannot_be_asked_is_refused(
 
 def test_a_network_without_gradients_says_what_works_and_what_to_bring() -> None:
     engine = Engine([abacus_network(gradients=False)])
-    with pytest.raises(BadParameter, match=r"answers no gradients; classify .* work\. Give a recipe with safetensors"):
+    with pytest.raises(BadParameter, match=r"answers no gradients, nor .* work\. Give a recipe"):
         engine.drive(climbing(1))
     assert len(engine.drive(asking(Forward(picture(0))))) == 1
 

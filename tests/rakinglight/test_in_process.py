@@ -11,6 +11,7 @@ import pytest
 
 import rakinglight
 from model_store import digits
+from rakinglight import plan
 from rakinglight.client import Client, Model
 from rakinglight.errors import BadParameter, EngineAway, NotFound
 from rakinglight.results import Progress
@@ -99,3 +100,26 @@ def test_without_torch_the_remedy_is_named(archive_store: Path, digit: Array, mo
     monkeypatch.setitem(sys.modules, "rakinglight.worker", None)
     with pytest.raises(EngineAway, match=r"pip install 'rakinglight\[engine,cpu\]'"):
         rakinglight.local(archive_store).model("lenet5-digits").classify(digit)
+
+
+def test_maps_are_compared_as_the_service_compares_them(model: Model, digit: Array) -> None:
+    answer = model.ask("saliency", digit, ["gradient", "grad_cam"], target=3)
+    assert [part["method"] for part in answer.reply["compare"]] == ["gradient", "grad_cam"]
+    assert [one["target"]["index"] for one in answer.entry["maps"]] == [3, 3]
+    again = model.ask("saliency", digit, compare=answer.reply["compare"])
+    np.testing.assert_array_equal(again.entry["maps"][1]["map"], answer.entry["maps"][1]["map"])
+
+
+def test_a_fault_in_a_part_is_pointed_at(model: Model, digit: Array) -> None:
+    with pytest.raises(BadParameter) as found:
+        model.ask("saliency", digit, compare=[{}, {"target": "eleven"}])
+    assert found.value.errors[0].pointer == "/compare/1/target"
+    with pytest.raises(BadParameter) as found:
+        model.ask("saliency", digit, compare=[{}, {"method": "integrated_gradients"}], max_rows=2)
+    assert str(found.value).startswith("Entry 1 of compare: ")
+
+
+def test_a_stream_brings_the_running_picture(model: Model, digit: Array, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "PICTURE_S", 0.0)
+    *progress, _ = model.stream("occlusion", digit, "rise", masks=200)
+    assert any(news.picture for news in progress)

@@ -12,9 +12,9 @@ import torch
 from rakinglight.engine import Cancelled, Engine, Run
 from rakinglight.errors import InternalError
 from rakinglight.objectives import Logit
-from rakinglight.operations import so_far
-from rakinglight.queries import Algorithm, Forward, Gradient, Progress, in_thread
+from rakinglight.queries import Algorithm, Forward, Gradient, Progress
 from rakinglight.question import LARGE, Question
+from rakinglight.relays import in_thread, so_far
 from tests.networks import abacus_network
 
 X = torch.rand(1, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 
 from rakinglight.backends.torch_backend import TorchBackend
 from rakinglight.errors import InternalError
-from rakinglight.network import PASS_S, TRIED, Ladder, Network
+from rakinglight.network import PASS_S, TRIED, Backend, Ladder, Network
 from rakinglight.objectives import CrossEntropy, Logit
-from rakinglight.queries import Forward, Gradient
+from rakinglight.queries import Forward, Gradient, Query
 from tests.networks import abacus_network, network_of
 
 IMAGE = torch.rand(1, 4, 200, generator=torch.Generator().manual_seed(0))
@@ -167,11 +167,52 @@ def test_scores_come_from_one_backend_and_slopes_and_activations_from_the_other(
     one, other = abacus_network((2,)), abacus_network((4,))
     network = Network(one.card, one.forward, other.gradient, one.forward_ladder, other.gradient_ladder)
     x = torch.rand(1, 2, 3)
-    assert network.backend(Forward(x)) == (one.forward, Ladder((2,)))
-    assert network.backend(Gradient(x, Logit(0))) == (other.gradient, Ladder((4,)))
-    assert network.backend(Forward(x, ("doubled",))) == (other.gradient, Ladder((4,)))
+    forward, gradient = (one.forward, Ladder((2,))), (other.gradient, Ladder((4,)))
+    assert answered_by(network, Forward(x)) == forward
+    assert answered_by(network, Gradient(x, Logit(0))) == gradient
+    assert answered_by(network, Forward(x, ("doubled",))) == gradient
+    assert answered_by(network, Forward(x, randomized=0.5)) == gradient
 
 
 def test_without_gradients_activations_come_from_whoever_is_there() -> None:
     network = abacus_network(gradients=False)
-    assert network.backend(Forward(torch.rand(1, 2, 3), ("doubled",))) == (network.forward, network.forward_ladder)
+    doubled = Forward(torch.rand(1, 2, 3), ("doubled",))
+    assert answered_by(network, doubled) == (network.forward, network.forward_ladder)
+
+
+def answered_by(network: Network, query: Query) -> tuple[Backend, Ladder]:
+    return network.backend(query), network.ladder(query)
+
+
+# ── by a layer, and with random weights ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_derivative_by_a_layer_is_that_of_what_comes_after_it(backend: TorchBackend) -> None:
+    x = torch.rand(2, 3, 8, 8)
+    A = backend.forward(x, ("1",)).activations["1"].requires_grad_()
+    after = backend.module.network[2:]
+    (g,) = torch.autograd.grad(after(A)[:, 3].sum(), A)
+    value, at_layer = backend.gradient(x, Logit(3), wrt="1")
+    torch.testing.assert_close(at_layer, g, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(value, backend.forward(x).logits[:, 3])
+
+
+def test_what_is_written_over_in_place_was_heard_before() -> None:
+    network = nn.Sequential(nn.Conv2d(1, 2, 3, bias=False), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(8, 2))
+    backend = TorchBackend(network, (0.0,), (1.0,))
+    x = torch.rand(1, 1, 4, 4) - 0.5
+    heard = backend.forward(x, ("0",)).activations["0"]
+    torch.testing.assert_close(heard, network[0](x))
+    g = backend.gradient(x, Logit(0), wrt="0").gradient
+    torch.testing.assert_close(g, network[3].weight[0].view(1, 2, 2, 2) * (heard > 0))
+
+
+def test_random_weights_are_there_for_one_pass_and_the_last_layers_only(backend: TorchBackend) -> None:
+    x = torch.rand(2, 3, 8, 8)
+    before = backend.forward(x, ("0",))
+    some = backend.forward(x, ("0",), randomized=0.5)
+    assert torch.equal(some.activations["0"], before.activations["0"])
+    assert not torch.allclose(some.logits, before.logits)
+    assert not torch.allclose(backend.forward(x, ("0",), randomized=1.0).activations["0"], before.activations["0"])
+    assert torch.equal(backend.forward(x, randomized=0.5).logits, some.logits)
+    assert torch.equal(backend.forward(x).logits, before.logits)

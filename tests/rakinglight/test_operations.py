@@ -11,10 +11,13 @@ from rakinglight.engine import Engine, Run
 from rakinglight.errors import BadParameter, DeadlineExceeded
 from rakinglight.method import Method
 from rakinglight.objectives import CrossEntropy, Logit, LogProbability, Probability
-from rakinglight.operations import Subject, attack, classify, distance, saliency, so_far
+from rakinglight.operations import attack, classify, saliency
+from rakinglight.operations.attack import distance
 from rakinglight.parameters import Rank
 from rakinglight.queries import Compute, Forward, Progress, Scores, Slope, Stopped
 from rakinglight.question import Question
+from rakinglight.relays import so_far
+from rakinglight.subject import Subject
 from tests.networks import abacus_network, abacus_of
 
 GREY = np.full((2, 3, 1), 128, dtype=np.uint8)

@@ -1,6 +1,7 @@
 """The options of a command: what typer makes of parameters of every kind, and of methods that differ."""
 
 import inspect
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -10,15 +11,18 @@ from typer.testing import CliRunner
 
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.method import Method
-from rakinglight.options import options, value
+from rakinglight.options import listed, options, value
 from rakinglight.parameters import Epsilon, LayerNames, NormChoice, Steps, Target
 
 Width = Annotated[int | None, Field(gt=0, lt=9, description="How wide.")]
 Sizes = Annotated[tuple[int, ...], Field(description="How large.")]
+Boxes = Annotated[tuple[tuple[int, int], ...], Field(description="Where.")]
 Smooth = Annotated[bool, Field(description="Whether to smooth.")]
 
 
-def short(*, steps: Steps = 10, norm: NormChoice = "linf", sizes: Sizes = (), smooth: Smooth = True) -> Any:
+def short(
+    *, steps: Steps = 10, norm: NormChoice = "linf", sizes: Sizes = (), boxes: Boxes = (), smooth: Smooth = True
+) -> Any:
     """The short way."""
 
 
@@ -35,13 +39,13 @@ def walk(*, target: Target = None, epsilon: Epsilon = 8 / 255, layers: LayerName
 WALK = Operation(walk, methods=(Method(short), Method(long)))
 
 
-def program(operation: Operation, given: dict[str, Any]) -> typer.Typer:
+def program(operation: Operation, given: dict[str, Any], several: Collection[str] = ()) -> typer.Typer:
     """A program with the options of `operation`, which puts what it was given into `given`."""
 
     def command(**said: Any) -> None:
         given.update({name: v for name, v in said.items() if v not in (None, [])})
 
-    command.__signature__ = inspect.Signature(options(operation))  # type: ignore[attr-defined]
+    command.__signature__ = inspect.Signature(options(operation, several))  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False)
     app.command()(command)
     return app
@@ -59,6 +63,7 @@ def program(operation: Operation, given: dict[str, Any]) -> typer.Typer:
         (["--norm", "l1"], {"norm": "l1"}),
         (["--norm", "linf"], {"norm": "linf"}),
         (["--sizes", "3", "--size", "5"], {"sizes": [3, 5]}),
+        (["--box", "3,5", "--boxes", "[7, 9]"], {"boxes": [[3, 5], [7, 9]]}),
         (["--layer", "7"], {"layers": ["7"]}),
         (["--no-smooth"], {"smooth": False}),
         (["--width", "2"], {"width": 2}),
@@ -69,6 +74,20 @@ def test_what_is_given_is_what_the_catalogue_reads(arguments: list[str], given: 
     found: dict[str, Any] = {}
     shown = CliRunner().invoke(program(WALK, found), arguments)
     assert (shown.exit_code, found) == (0, given), shown.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given"),
+    [
+        (["--target", "tabby cat", "--target", "7"], ["tabby cat", 7]),
+        (["--target", '{"rank": 2}'], [{"rank": 2}]),
+    ],
+    ids=["two", "one"],
+)
+def test_what_is_compared_may_be_given_again(arguments: list[str], given: list[Any]) -> None:
+    found: dict[str, Any] = {}
+    shown = CliRunner().invoke(program(WALK, found, several=("target",)), arguments)
+    assert (shown.exit_code, found) == (0, {"target": given}), shown.output
 
 
 @pytest.mark.parametrize("arguments", [["--norm", "l3"], ["--steps", "many"], ["--size", "big"], ["--stepz", "3"]])
@@ -92,6 +111,13 @@ def test_help_says_meaning_limits_methods_and_default() -> None:
 def test_every_parameter_of_every_method_has_one(operation: Operation) -> None:
     names = {name for method in operation.methods or (None,) for name in operation.parameters(method).model_fields}
     assert {option.name for option in options(operation)} == names
+
+
+@pytest.mark.parametrize(
+    ("text", "read"), [("1,2", [1, 2]), ("[1, 2]", [1, 2]), ("1,2]", "1,2]"), ("left", "left"), ("", [])]
+)
+def test_a_list_needs_no_brackets(text: str, read: Any) -> None:
+    assert listed(text) == read
 
 
 @pytest.mark.parametrize(("text", "read"), [("7", 7), ("8/255", "8/255"), ("[1, 2]", [1, 2]), ("cat", "cat")])

@@ -1,4 +1,4 @@
-"""Our answers beside those of Captum, torchattacks and Foolbox, which run on the plain module of the same archive.
+"""Our attacks beside those of torchattacks and Foolbox, which run on the plain module of the same archive.
 
 In float64 with torch answering, attacks agree element by element. In float32 two ways of adding up the same sum differ
 in the last place, and ten sign steps make much of that: there the first step, the loss and the verdict agree.
@@ -9,7 +9,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import captum.attr
 import numpy as np
 import pytest
 import torch
@@ -17,18 +16,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from rakinglight.algorithms.fgsm import fgsm
-from rakinglight.algorithms.gradient import gradient
 from rakinglight.algorithms.pgd import pgd
-from rakinglight.archives import find_archives, opened
 from rakinglight.backends.torch_backend import TorchBackend
-from rakinglight.card import Card
-from rakinglight.engine import Engine, Run
 from rakinglight.network import Ladder, Network
 from rakinglight.noise import Noise
-from rakinglight.objectives import Goal, Logit
-from rakinglight.operations import Subject
+from rakinglight.objectives import Goal
 from rakinglight.queries import Algorithm
-from rakinglight.question import Question
+from rakinglight.subject import Subject
+from tests.plain import Plain, drive_all, module_of, plain
 
 with warnings.catch_warnings():
     # Foolbox 3.3.4 imports from scipy.ndimage.filters, which SciPy has deprecated; torchattacks pins an old requests.
@@ -39,81 +34,9 @@ with warnings.catch_warnings():
 EPS = 8 / 255
 
 
-class Plain(nn.Module):
-    """The module as its recipe makes it, in eager mode, with the card's normalisation in front."""
-
-    def __init__(self, card: Card, module: nn.Module, dtype: torch.dtype) -> None:
-        super().__init__()
-        self.module = module
-        self.mean, self.std = (torch.tensor(values, dtype=dtype).view(-1, 1, 1) for values in (card.mean, card.std))
-        self.to(dtype).eval()
-
-    def forward(self, x: Tensor) -> Tensor:
-        logits: Tensor = self.module((x - self.mean) / self.std)
-        return logits
-
-
-def module_of(home: Path, name: str) -> tuple[Card, nn.Module]:
-    with opened(find_archives(home)[name]) as archive:
-        card = archive.card()
-        return card, archive.module(card, archive.weights(card))
-
-
-def plain(home: Path, name: str, dtype: torch.dtype = torch.float32) -> Plain:
-    return Plain(*module_of(home, name), dtype)
-
-
-def drive_all(network: Network, algorithms: list[Algorithm[Any]]) -> list[Any]:
-    """All at once, as the service would."""
-    engine = Engine([network])
-    runs = [engine.submit(Run(algorithm)) for algorithm in algorithms]
-    engine.run_until(lambda: all(run.over for run in runs))
-    return [run.result for run in runs]
-
-
-def relative_difference(a: Tensor, b: Tensor) -> float:
-    return float((a - b).abs().max() / b.abs().max())
-
-
-# ── saliency ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.fixture(scope="module")
 def lite0_plain(archive_store: Path) -> Plain:
     return plain(archive_store, "efficientnet-lite0")
-
-
-@pytest.fixture(scope="module")
-def lenet_plain(archive_store: Path) -> Plain:
-    return plain(archive_store, "lenet5-digits")
-
-
-def captums_saliency(module: nn.Module, x: Tensor, c: int) -> Tensor:
-    found: Tensor = captum.attr.Saliency(module).attribute(x[None].clone().requires_grad_(), target=c)
-    return found[0].amax(0)
-
-
-@pytest.mark.parametrize("name", ["chelsea", "coffee"])
-@pytest.mark.parametrize("target", [None, 281])
-def test_saliency_of_lite0_is_captums(
-    lite0: Network, lite0_plain: Plain, photographs: dict[str, np.ndarray[Any, Any]], name: str, target: int | None
-) -> None:
-    engine = Engine([lite0])
-    question = Question("saliency", lite0.card.name, photographs[name], parameters={"target": target})
-    run = engine.submit(question.begin(engine.networks))
-    engine.run_until(lambda: run.over)
-    seen = Subject.of(lite0.card, photographs[name]).seen
-    expected = captums_saliency(lite0_plain, seen, run.result["target"]["index"])
-    assert relative_difference(torch.from_numpy(run.result["map"]), expected) < 1e-4
-
-
-def test_saliency_of_lenet_is_captums(
-    lenet: Network, lenet_plain: Plain, digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
-) -> None:
-    x, y = torch.from_numpy(digits[0][:16]).float() / 255, digits[1][:16].tolist()
-    found = drive_all(lenet, [gradient(row, Logit(c)) for row, c in zip(x, y, strict=True)])
-    for row, c, ours in zip(x, y, found, strict=True):
-        assert relative_difference(ours.map, captums_saliency(lenet_plain, row, c)) < 1e-4
 
 
 # ── attacks on LeNet-5 in float64 ───────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
 """Pictures: they say what they show, and show what they say."""
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from PIL import Image
 
 from rakinglight import pictures
+from rakinglight.pictures import Scaling
 
 Array = np.ndarray[Any, Any]
 
@@ -119,6 +121,81 @@ def test_one_extreme_value_does_not_hide_the_others() -> None:
     values[:, :40] = 1.0
     values[0, 399] = 1e6
     assert luminance(pictures.overlay(grey(400, 400), values), 20, 200) > 200
+
+
+@pytest.mark.parametrize(
+    ("values", "scaling"),
+    [
+        ([0, 1, 2], Scaling("linear", 0, 2, 2, "inferno")),
+        ([0.1, 1, 2], Scaling("linear", 0, 2, 2, "inferno")),
+        ([0.6, 0.65, 0.7], Scaling("linear", 0.6, 0.7, 0.7, "inferno")),
+        ([-1, 1, 2], Scaling("linear", -2, 2, 2, "berlin")),
+        ([-2, -1, 0], Scaling("linear", -2, 0, 2, "inferno_r")),
+        ([-7, -6.5, -6], Scaling("linear", -7, -6, 7, "inferno_r")),
+        ([3, 3, 3], Scaling("linear", 0, 3, 3, "inferno")),
+        ([0, 0, 0], Scaling("linear", 0, 0, 0, "inferno")),
+    ],
+    ids=str,
+)
+def test_a_scaling_starts_at_zero_unless_that_would_waste_its_colours(values: list[float], scaling: Scaling) -> None:
+    found = Scaling.of(np.repeat(np.array(values), 1000)[None])
+    assert asdict(found) == pytest.approx(asdict(scaling))
+
+
+@pytest.mark.parametrize(
+    ("scaling", "said"),
+    [
+        (Scaling("linear", 0, 2, 2, "inferno"), "linear scale"),
+        (Scaling("linear", 0, 2, 5, "inferno"), "linear scale, cut at 2 (largest 5)"),
+        (Scaling("linear", -7, -6, 7, "inferno_r"), "linear scale, not from zero"),
+        (Scaling("linear", 0, 0, 0, "inferno"), "0 everywhere"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_legend_hides_nothing_of_the_scaling(scaling: Scaling, said: str) -> None:
+    assert str(scaling) == said
+
+
+def test_the_legend_of_two_signs_has_a_line_more_to_say_what_they_mean() -> None:
+    one, two = (pictures.overlay(grey(32, 32), np.array([[sign] * 32, [2] * 32] * 16)) for sign in (1, -1))
+    assert two.height == one.height + 20
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_map_far_from_zero_uses_all_its_colours(sign: int) -> None:
+    values = sign * np.linspace(0.6, 0.7, 400)[None].repeat(400, 0)
+    picture = pictures.overlay(grey(400, 400, level=0), values)
+    assert luminance(picture, 2, 200) < 20
+    assert luminance(picture, 397, 200) > 200
+
+
+def test_maps_that_share_a_scaling_have_one_legend() -> None:
+    shared = Scaling.of(np.array([[0.0, 2.0]]))
+    weak, strong = (pictures.overlay(grey(400, 400), np.full((400, 400), level), shared) for level in (1.0, 2.0))
+    np.testing.assert_array_equal(np.asarray(weak)[400:], np.asarray(strong)[400:])
+    assert luminance(weak, 200, 200) < luminance(strong, 200, 200) - 50
+
+
+def curve(*values: float) -> dict[str, Any]:
+    return {"area": float(np.mean(values)), "curve": np.array(values, np.float32), "score": "probability"}
+
+
+@pytest.mark.parametrize("names", [("deletion",), ("insertion",), ("deletion", "insertion")], ids=" and ".join)
+def test_a_chart_has_a_line_of_its_colour_where_its_values_are(names: tuple[str, ...]) -> None:
+    chart = pictures.curves({name: curve(0.5, 0.5, 0.5) for name in names} | {"infidelity": {"value": 1.0}})
+    assert chart.size == pictures.CHART
+    shown = np.asarray(chart).astype(int)
+    for name in pictures.CURVES:
+        near = np.abs(shown - pictures.CURVES[name].colour).sum(2) < 30
+        assert near.any() == (name in names)
+    at = np.abs(shown[:380] - pictures.CURVES[names[-1]].colour).sum(2) < 30  # above the key
+    assert np.ptp(np.nonzero(at)[0]) < 4  # a level line
+
+
+def test_the_notes_of_a_panel_have_a_line_each() -> None:
+    picture = Image.new("RGB", (100, 100))
+    heights = [pictures.sheet([pictures.Panel(picture, "title", note)], width=100).height for note in ("", "a", "a\nb")]
+    assert np.diff(heights).tolist() == [20, 20]
 
 
 @pytest.mark.parametrize(("levels", "factor"), [(1, 127), (4, 31), (8, 15), (64, 1), (128, 1)])

@@ -87,3 +87,11 @@ def test_a_list_of_one_class_is_that_class() -> None:
     run = engine.submit(Question("saliency", "abacus", GREY, parameters={"target": [2]}).begin(engine.networks))
     engine.run_until(lambda: run.over)
     assert run.result["target"]["index"] == 2
+
+
+def test_sixteen_maps_of_a_telephone_s_photograph_are_let_aboard() -> None:
+    """Twelve megapixels: what is waited for and what is aboard together are within the gate's own limits."""
+    photograph = np.broadcast_to(np.uint8(0), (3000, 4000, 3))
+    waiting, aboard = 12 * 2**30, 3 * 2**30
+    assert 16 * Question("saliency", "small", photograph).working_bytes < waiting
+    assert Question("attack", "small", photograph).working_bytes < aboard

@@ -1,6 +1,7 @@
 """From a run's result to a reply, and from a reply's two outer forms back."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -37,11 +38,89 @@ def finished(operation: str, result: dict[str, Any], include: tuple[str, ...] | 
     return reply.finish(catalogue.operation(operation), result, PIXELS, CARD, include, FACTS)
 
 
+def evaluated() -> dict[str, Any]:
+    found = {"area": 0.25, "curve": np.linspace(0.5, 0, 9, dtype=np.float32), "score": "probability"}
+    return explained() | {"evaluation": {"deletion": found, "max_sensitivity": {"value": 0.5, "n_samples": 8}}}
+
+
+PARTS = (
+    {"method": "gradient", "parameters": {"target": None, "score": "logit"}},
+    {"method": "smoothgrad", "parameters": {"target": None, "score": "probability", "n_samples": 50}},
+)
+
+
+def side_by_side(
+    include: tuple[str, ...] | None = None, results: Sequence[dict[str, Any]] | None = None
+) -> dict[str, Any]:
+    results = results or [explained(), evaluated()]
+    return reply.compared(catalogue.operation("saliency"), PARTS, results, PIXELS, CARD, include)
+
+
 def test_a_saliency_entry_has_geometry_and_an_overlay_and_no_image_of_its_own() -> None:
     entry = finished("saliency", explained())
-    assert set(entry) == {"prediction", "target", "map", "signed_map", "overlay", "geometry"}
+    assert set(entry) == {"prediction", "target", "map", "signed_map", "overlay", "scaling", "geometry"}
     assert entry["geometry"]["original"] == [10, 12]
     assert pictures.from_png(entry["overlay"]).width >= 384
+
+
+def test_an_overlay_comes_with_its_scaling_by_name() -> None:
+    scaling = finished("saliency", explained())["scaling"]
+    assert scaling.keys() == {"scale", "low", "high", "largest", "colours"}
+    assert (scaling["low"], scaling["largest"]) == (0, 1)
+    assert "scaling" not in finished("saliency", explained(), ("map",))
+
+
+def test_curves_are_drawn_of_what_was_evaluated() -> None:
+    assert pictures.from_png(finished("saliency", evaluated())["curves"]).size == pictures.CHART
+    assert "curves" not in finished("saliency", evaluated(), ("map",))
+    only = explained() | {"evaluation": {"max_sensitivity": {"value": 0.5}}}
+    assert "curves" not in finished("saliency", only)
+
+
+def test_maps_side_by_side_share_the_prediction_the_geometry_and_a_sheet() -> None:
+    entry = side_by_side()
+    assert set(entry) == {"prediction", "geometry", "maps", "overlay"}
+    first, second = entry["maps"]
+    assert set(first) == {"method", "parameters", "target", "map", "signed_map", "scaling"}
+    assert set(second) == {*first, "evaluation", "curves"}
+    assert [part["method"] for part in entry["maps"]] == ["gradient", "smoothgrad"]
+    alone = pictures.from_png(finished("saliency", explained())["overlay"])
+    assert pictures.from_png(entry["overlay"]).width == 16 + 2 * (alone.width + 16)
+
+
+def test_panels_are_told_apart_by_class_and_by_what_differs() -> None:
+    notes = reply._notes(PARTS, [explained(), evaluated()])
+    assert notes == ["cat (75.0%)\nscore logit", "cat (75.0%)\nscore probability, deletion 0.250"]
+    assert reply._notes(PARTS[:1] * 2, [explained()] * 2) == ["cat (75.0%)"] * 2
+
+
+def test_the_maps_of_each_class_stand_in_a_row() -> None:
+    dog = explained() | {"target": {"index": 1, "label": "dog", "probability": 0.25}}
+    results = [*[explained()] * 2, *[dog] * 2]
+    entry = reply.compared(catalogue.operation("saliency"), PARTS * 2, results, PIXELS, CARD, None)
+    sheet = pictures.from_png(entry["overlay"])
+    assert sheet.width == 16 + 2 * (384 + 16)
+
+
+def test_one_partial_map_makes_the_entry_partial() -> None:
+    entry = side_by_side(results=[explained(), explained() | {"partial": True}])
+    assert entry["partial"]
+    assert [part.get("partial", False) for part in entry["maps"]] == [False, True]
+
+
+@pytest.mark.parametrize("include", [(), ("overlay",), ("map",)], ids=str)
+def test_include_narrows_what_stands_side_by_side(include: tuple[str, ...]) -> None:
+    entry = side_by_side(include)
+    assert ("overlay" in entry) == ("overlay" in include)
+    assert all(("map" in part) == ("map" in include) for part in entry["maps"])
+
+
+def test_several_sheets_stand_in_a_column_as_large_as_they_are() -> None:
+    entry = side_by_side()
+    one = pictures.from_png(entry["overlay"])
+    both = pictures.from_png(reply.picture(catalogue.operation("saliency"), [entry, entry]))
+    assert both.width == one.width + 32
+    assert both.height > 2 * one.height
 
 
 def test_an_adversarial_png_holds_the_pixels_and_says_where_they_are_from() -> None:
@@ -132,10 +211,18 @@ def same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("form", ["json", "npz"])
-@pytest.mark.parametrize("operation", ["saliency", "attack"])
-def test_a_reply_comes_back_as_it_went(operation: str, form: str) -> None:
-    entry = finished(operation, explained() if operation == "saliency" else attacked())
-    whole = {"operation": operation, "cost": {"forward_rows": 1}, "results": [entry, entry]}
+@pytest.mark.parametrize(
+    "entry",
+    [
+        pytest.param(lambda: finished("saliency", evaluated()), id="saliency"),
+        pytest.param(lambda: finished("occlusion", explained() | {"grid": np.eye(3)}), id="occlusion"),
+        pytest.param(side_by_side, id="side by side"),
+        pytest.param(lambda: finished("attack", attacked()), id="attack"),
+    ],
+)
+def test_a_reply_comes_back_as_it_went(entry: Any, form: str) -> None:
+    entry = entry()
+    whole = {"operation": "any", "cost": {"forward_rows": 1}, "results": [entry, entry]}
     if form == "json":
         back = reply.from_json(json.loads(json.dumps(reply.to_json(whole))))
     else:

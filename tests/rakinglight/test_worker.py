@@ -1,16 +1,20 @@
 """A worker: mail in, mail out, one bad letter harms nobody."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
+from rakinglight.maps import Map
 from rakinglight.network import Network
+from rakinglight.queries import Progress
 from rakinglight.question import Question
 from rakinglight.wire import Frame
-from rakinglight.worker import Worker, encoded
+from rakinglight.worker import Mailbox, Worker, encoded
 
 PIXELS = np.arange(3 * 8 * 8, dtype=np.uint8).reshape(8, 8, 3)
 
@@ -98,7 +102,7 @@ def test_a_closed_ticket_frees_its_rows(worker: Worker) -> None:
     until(lambda: worker.snapshot()["live"] == 1)
     worker.close("a")
     until(lambda: worker.snapshot()["live"] == 0)
-    spent = worker.snapshot()["rows"]["gradient"]
+    spent = worker.snapshot()["rows"].get("gradient", 0)  # none, where it was closed before its first pass
     assert spent < 1000
     assert worker.collect("a")[0][0].body["code"] == "INTERNAL"
 
@@ -140,3 +144,27 @@ def test_stopping_ends_what_is_under_way(worker: Worker) -> None:
     until(lambda: worker.snapshot()["live"] == 1)
     worker.stop()
     assert worker.snapshot()["live"] == 0
+
+
+@pytest.mark.parametrize(("map_s", "brings"), [(None, False), (0.0, True), (3600.0, False)])
+def test_progress_brings_the_map_so_far_to_who_wants_it_and_no_more_often(
+    worker: Worker, map_s: float | None, brings: bool
+) -> None:
+    worker.open("a", request("occlusion", method="rise", parameters={"masks": 80}, map_s=map_s))
+    worker.wait(5.0)
+    (progress, result), over = worker.collect("a")
+    assert over
+    assert (progress.kind, "map" in progress.body) == ("progress", brings)
+    if brings:
+        np.testing.assert_array_equal(progress.body["map"], result.body["result"]["map"])
+        assert progress.body["map"].dtype == np.float32
+
+
+def test_a_map_that_nobody_has_collected_stays(worker: Worker) -> None:
+    mailbox, m = Mailbox(drawn_at=-math.inf), torch.ones(2, 2)
+    worker._tell(mailbox, Progress(1, 3, best=Map(m)), 3600.0)
+    m += 1  # an algorithm may go on adding to what it has shown
+    worker._tell(mailbox, Progress(2, 3, best=Map(m)), 3600.0)
+    assert mailbox.progress is not None
+    assert mailbox.progress.body["step"] == 2
+    np.testing.assert_array_equal(mailbox.progress.body["map"], np.ones((2, 2)))

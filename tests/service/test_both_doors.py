@@ -19,6 +19,7 @@ from rakinglight import reply
 from rakinglight.catalogue import OPERATIONS
 from rakinglight.errors import CODES, EngineAway, Overloaded, RunKillsWorker
 from rakinglight.network import Network
+from rakinglight.trust import FIGURES
 from rakinglight.wire import array_to_json
 from service import messages
 from service.core import Core
@@ -40,7 +41,7 @@ TENSOR = np.random.default_rng(1).random((3, 8, 8), dtype=np.float32)
 @pytest.fixture
 def core(small_convolution: Network, decoder: DecodePool) -> Iterator[Core]:
     engine = InProcessEngine([small_convolution])
-    yield Core(engine, Settings(grpc_port=0, images=3, steps=50, rows=200), decoder)
+    yield Core(engine, Settings(grpc_port=0, images=3, steps=50, rows=5000, maps=9, runs=10), decoder)
     engine.worker.stop()
 
 
@@ -71,8 +72,12 @@ async def by_grpc(stub: Any, operation: str, said: Answer) -> Answer:
     request = getattr(rakinglight_pb2, f"{name}Request")(model=said["model"])
     for one in said["images"]:
         messages.fill(request.images.add(), {"tensor" if isinstance(one, np.ndarray) else "file": one})
-    method = said.get("method") or (OPERATIONS[operation].methods[0].name if OPERATIONS[operation].methods else None)
-    messages.fill_parameters(request.parameters, method, said.get("parameters", {}))
+    first = OPERATIONS[operation].methods[0].name if OPERATIONS[operation].methods else None
+    if "compare" in said:
+        entries = [{"method": first, "parameters": {}, **entry} for entry in said["compare"]]
+        messages.fill(request, {"compare": entries})
+    else:
+        messages.fill_parameters(request.parameters, said.get("method") or first, said.get("parameters", {}))
     if "include" in said:
         request.include.SetInParent()
         request.include.names.extend(said["include"])
@@ -106,9 +111,14 @@ def read(message: Any) -> Any:
     """A message as the plain values that REST has, save that what is not set is not there."""
     if message.DESCRIPTOR is rakinglight_pb2.Tensor.DESCRIPTOR:
         return np.frombuffer(message.data, message.dtype).reshape(message.shape)
+    if message.DESCRIPTOR.name.endswith("Parameters"):
+        return dict(zip(("method", "parameters"), messages.parameters(message), strict=True))
     values: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
         value = getattr(message, field.name)
+        if field.name == "parameters":  # the method is said by which of its fields is set
+            values |= read(value)
+            continue
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
             values |= {field.name: {key: read(one) for key, one in value.items()}} if value else {}
         elif field.is_repeated:
@@ -130,6 +140,38 @@ ASKED: dict[str, tuple[str, Answer]] = {
     "saliency of a probability": ("saliency", {"images": [PNG], "parameters": {"score": "probability"}}),
     "saliency, one class an image": ("saliency", {"images": [PNG, PNG], "parameters": {"target": [0, "class 3"]}}),
     "saliency, the map alone": ("saliency", {"images": [PNG], "include": ["map"]}),
+    "every method of saliency": (
+        "saliency", {"images": [PNG], "compare": [{"method": name} for name in OPERATIONS["saliency"].by_name]}
+    ),
+    "two classes of two images": (
+        "saliency",
+        {"images": [PNG, TENSOR], "compare": [{"parameters": {"target": t}} for t in (2, ["class 1", {"rank": -1}])]},
+    ),
+    "saliency, evaluated": (
+        "saliency",
+        {"images": [PNG], "parameters": {"evaluate": [*FIGURES], "boxes": [[0, 0, 4, 4], [2, 2, 8, 8]]}},
+    ),
+    "a baseline by name": ("saliency", {
+        "images": [PNG], "method": "integrated_gradients", "parameters": {"baseline": "blur", "n_steps": 3}
+    }),
+    "a baseline of black": ("saliency", {
+        "images": [PNG], "method": "integrated_gradients", "parameters": {"baseline": 0.0, "n_steps": 3}
+    }),
+    "occlusion": ("occlusion", {"images": [PNG], "parameters": {"window": 3, "stride": 2, "fill": "mean"}}),
+    "occlusion by channels": ("occlusion", {"images": [PNG], "parameters": {"window": 4, "per_channel": True}}),
+    "rise": ("occlusion", {"images": [PNG], "method": "rise", "parameters": {"masks": 20, "cells": 3}, "seed": 3}),
+    "rise, evaluated": (
+        "occlusion",
+        {"images": [PNG], "method": "rise", "parameters": {"masks": 20, "evaluate": ["deletion", "insertion"]}},
+    ),
+    "both of occlusion": (
+        "occlusion",
+        {"images": [PNG], "compare": [{"method": "sliding"}, {"method": "rise", "parameters": {"masks": 5}}],
+         "include": ["map", "overlay"]},
+    ),
+    "rise, out of rows": (
+        "occlusion", {"images": [PNG], "method": "rise", "parameters": {"masks": 199}, "max_rows": 70}
+    ),
     "fgsm": ("attack", {"images": [PNG], "parameters": {"epsilon": 0.1}}),
     "fgsm under a grey level": ("attack", {"images": [PNG], "parameters": {"epsilon": 0.001}}),
     "pgd with a random start": (
@@ -149,17 +191,19 @@ async def test_the_same_answer_by_both(rest: httpx2.AsyncClient, stub: Any, oper
     said = {"model": "small"} | said
     first, second = await by_rest(rest, operation, said), await by_grpc(stub, operation, said)
     assert "code" not in first, first
-    for name in ("model", "seed", "cost", "answered_by"):
-        assert first[name] == second[name]
+    for name in ("model", "method", "parameters", "seed", "cost", "answered_by"):
+        assert_same(first[name], second[name], name)
+    assert_same(first.get("compare"), second.get("compare"), "compare")
     assert len(first["results"]) == len(second["results"]) == len(said["images"])
     for one, other in zip(first["results"], second["results"], strict=True):
         assert_same(one, other)
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:
-    """Bit for bit; what REST says is null, or false, or 0, a message may leave out."""
+    """Bit for bit; what REST says is null, or empty, or false, or 0, a message may leave out."""
     if isinstance(one, Mapping):
-        assert {k for k, v in one.items() if v is not None} == {k for k in other if k in one or other[k]}, where
+        said = {k for k, v in one.items() if v is not None and not (isinstance(v, list) and not v)}
+        assert said == {k for k in other if k in one or other[k]}, where
         for name in other.keys() & one.keys():
             assert_same(one[name], other[name], f"{where}/{name}")
     elif isinstance(one, np.ndarray):
@@ -194,6 +238,38 @@ REFUSED: dict[str, tuple[str, Answer]] = {
     "no such rank": ("saliency", {"images": [PNG], "parameters": {"target": {"rank": 6}}}),
     "a class too many": ("saliency", {"images": [PNG], "parameters": {"target": [0, 1]}}),
     "nothing of that name": ("saliency", {"images": [PNG], "include": ["map", "picture"]}),
+    "a window larger than the image": ("occlusion", {"images": [PNG], "parameters": {"window": 9}}),
+    "no window at all": ("occlusion", {"images": [PNG], "parameters": {"window": 0}}),
+    "a stride that leaves pixels uncovered": ("occlusion", {"images": [PNG], "parameters": {"window": 2, "stride": 3}}),
+    "a value that is no fill": ("occlusion", {"images": [PNG], "parameters": {"fill": 1.5}}),
+    "zero masks": ("occlusion", {"images": [PNG], "method": "rise", "parameters": {"masks": 0}}),
+    "more cells than pixels": ("occlusion", {"images": [PNG], "method": "rise", "parameters": {"cells": 9}}),
+    "no such layer for a map": (
+        "saliency",
+        {"images": [PNG], "method": "grad_cam", "parameters": {"layer": "features"}},
+    ),
+    "a layer without extent": ("saliency", {"images": [PNG], "method": "grad_cam", "parameters": {"layer": "3"}}),
+    "fewer targets than images": ("saliency", {"images": [PNG] * 3, "parameters": {"target": [0, 1]}}),
+    "a figure without its boxes": ("saliency", {"images": [PNG], "parameters": {"evaluate": ["pointing_game"]}}),
+    "a figure that this method has not": (
+        "saliency",
+        {"images": [PNG], "method": "grad_cam", "parameters": {"evaluate": ["infidelity"]}},
+    ),
+    "a box inside out": ("saliency", {"images": [PNG], "parameters": {"boxes": [[4, 4, 2, 2]]}}),
+    "one wrong part of several": (
+        "occlusion",
+        {"images": [PNG], "compare": [{"method": "rise"}, {"parameters": {"window": 9}}]},
+    ),
+    "fewer targets than images, in one part": (
+        "saliency",
+        {"images": [PNG] * 3, "compare": [{}, {"parameters": {"target": [0, 1]}}]},
+    ),
+    "more maps than here": ("saliency", {"images": [PNG], "compare": [{}] * 10}),
+    "more runs than here": ("saliency", {"images": [PNG] * 3, "compare": [{}] * 4}),
+    "too few rows for one of several": (
+        "saliency",
+        {"images": [PNG], "compare": [{}, {"method": "integrated_gradients"}], "max_rows": 2},
+    ),
     "epsilon -1": ("attack", {"images": [PNG], "parameters": {"epsilon": -1.0}}),
     "epsilon 2 and no steps": (
         "attack",
@@ -202,7 +278,7 @@ REFUSED: dict[str, tuple[str, Answer]] = {
     "more steps than here": ("attack", {"images": [PNG], "method": "pgd", "parameters": {"steps": 51}}),
     "target is label": ("attack", {"images": [PNG], "parameters": {"target": 1, "label": 1}}),
     "seed -1": ("classify", {"images": [PNG], "seed": -1}),
-    "more rows than here": ("classify", {"images": [PNG], "max_rows": 201}),
+    "more rows than here": ("classify", {"images": [PNG], "max_rows": 5001}),
 }
 
 
@@ -227,3 +303,31 @@ async def test_the_engine_s_refusal_comes_through_both(
     first, second = await by_rest(rest, "classify", said), await by_grpc(stub, "classify", said)
     assert second == {name: first[name] for name in second}
     assert ("retry_after_s" in first) == ("retry_after_s" in second)
+
+
+#: What a refusal must say for its reader to mend the request: where the fault is, and words of the value, the limit and
+#: the remedy.
+TAUGHT = {
+    "a window larger than the image": ("/parameters/window", "9", "8"),
+    "a stride that leaves pixels uncovered": ("/parameters/stride", "3", "2"),
+    "no such layer for a map": ("/parameters/layer", "'features'", "'0'"),
+    "a layer without extent": ("/parameters/layer", "'3'", "'0'"),
+    "zero masks": ("/parameters/masks", "0", "1"),
+    "fewer targets than images": ("/parameters/target", "2 values", "3 images"),
+    "more cells than pixels": ("/parameters/cells", "9", "8"),
+    "a figure without its boxes": ("/parameters/boxes", "pointing_game", "boxes"),
+    "one wrong part of several": ("/compare/1/parameters/window", "9", "8"),
+    "fewer targets than images, in one part": ("/compare/1/parameters/target", "2 values", "3 images"),
+    "more maps than here": ("/compare", "10", "9"),
+    "more runs than here": ("/compare", "12", "10"),
+    "too few rows for one of several": ("/max_rows", "2", "more"),
+}
+
+
+@pytest.mark.parametrize("case", TAUGHT)
+async def test_a_refusal_says_where_what_and_what_else(rest: httpx2.AsyncClient, case: str) -> None:
+    operation, said = REFUSED[case]
+    pointer, *words = TAUGHT[case]
+    problem = await by_rest(rest, operation, {"model": "small"} | said)
+    assert (problem["status"], [error["pointer"] for error in problem["errors"]]) == (422, [pointer])
+    assert all(word in problem["errors"][0]["detail"] for word in words), problem["errors"]

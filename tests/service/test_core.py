@@ -55,7 +55,7 @@ async def test_one_result_an_image_in_order(house: House) -> None:
     assert list(together.results) == [reply.results[0] for reply in alone]
     assert together.cost == {"forward_rows": 3, "gradient_rows": 0}
     assert together.model["name"] == "small"
-    assert set(together.answered_by) == {"forward", "gradient"}
+    assert set(together.answered_by) == {"forward", "gradient", "patched"}
 
 
 async def test_the_reply_repeats_the_call(house: House) -> None:
@@ -265,7 +265,7 @@ async def test_a_model_tells_all_that_is_needed_to_ask(house: House) -> None:
     told = house.core.model("small")
     assert told["input"]["shape"] == [3, 8, 8]
     assert told["labels"] == [f"class {c}" for c in range(5)]
-    assert told["layers"] == [{"name": "0", "shape": [4, 6, 6]}]
+    assert told["layers"] == [{"name": "0", "shape": [4, 6, 6]}, {"name": "3", "shape": [5]}]
     assert told["limits"]["images"] == 3
     methods = {o["name"]: [m["name"] for m in o["methods"]] for o in told["operations"]}
     assert methods == {name: list(operation.by_name) for name, operation in OPERATIONS.items()}

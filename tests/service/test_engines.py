@@ -132,6 +132,17 @@ async def test_a_question_whose_worker_died_is_asked_again_and_shows_no_step_twi
     assert (shown[-1], ride.retries) == (RESULT, 1)
 
 
+async def test_what_follows_a_method_counts_its_steps_anew() -> None:
+    async def script(worker: PlayedWorker, name: str) -> AsyncGenerator[Frame, None]:
+        for step, of in ((1, 2), (2, 2), (1, 3), (2, 3)):
+            yield Frame("progress", {"step": step, "of": of, "objective": None})
+            await asyncio.sleep(0)
+        yield RESULT
+
+    shown = await answered(Boarding(PlayedWorker(script), Limits()), question())
+    assert [(frame.body["step"], frame.body["of"]) for frame in shown[:-1]] == [(1, 2), (2, 2), (1, 3), (2, 3)]
+
+
 async def test_after_three_deaths_it_is_the_cause() -> None:
     ride = Boarding(PlayedWorker(dies(99)), Limits())
     with pytest.raises(RunKillsWorker, match="3 workers died"):

@@ -191,8 +191,8 @@ async def test_a_reply_s_parameters_sent_again_repeat_the_call(stub: Any) -> Non
 
 
 INCLUDED = {
-    "all": (None, {"map", "signed_map", "overlay"}),
-    "the overlay alone": (pb.Include(names=["overlay"]), {"overlay"}),
+    "all": (None, {"map", "signed_map", "overlay", "scaling"}),
+    "the overlay alone": (pb.Include(names=["overlay"]), {"overlay", "scaling"}),
     "nothing more": (pb.Include(), set()),
 }
 
@@ -214,7 +214,8 @@ async def test_models_tell_all_that_the_core_says(stub: Any, core: Core) -> None
     assert {field.name for field in pb.Limits.DESCRIPTOR.fields} == set(core.limits())
     methods = {operation.name: [method.name for method in operation.methods] for operation in model.operations}
     assert methods == {name: list(operation.by_name) for name, operation in OPERATIONS.items()}
-    assert '"epsilon"' in model.operations[2].methods[0].parameters
+    (attacks,) = (operation for operation in model.operations if operation.name == "attack")
+    assert '"epsilon"' in attacks.methods[0].parameters
 
 
 # ── streams, cancelling, deadlines ──────────────────────────────────────────────────────────────────────────────────
@@ -382,7 +383,21 @@ async def test_random_bytes_are_never_our_own_fault(channel: grpc.aio.Channel) -
     random_ = random.Random(0)
     good = {
         "ClassifyRequest": classify(PNG, parameters=pb.ClassifyParameters(top_k=2, layers=["0"])),
-        "SaliencyRequest": pb.SaliencyRequest(model="small", images=[PNG], include=pb.Include(names=["map"])),
+        "SaliencyRequest": pb.SaliencyRequest(
+            model="small",
+            images=[PNG],
+            include=pb.Include(names=["map"]),
+            compare=[pb.SaliencyParameters(target=[pb.ClassReference(rank=1)]) for _ in range(2)],
+        ),
+        "OcclusionRequest": pb.OcclusionRequest(
+            model="small",
+            images=[PNG],
+            parameters=pb.OcclusionParameters(
+                evaluate=[pb.FIGURE_POINTING_GAME],
+                boxes=[pb.Box(bottom=2, right=3)],
+                sliding=pb.SlidingParameters(fill=pb.Filling(name=pb.FILL_MEAN), window=4),
+            ),
+        ),
         "AttackRequest": attack(pgd=pb.PgdParameters(steps=2), target=[pb.ClassReference(index=1)]),
         "GetModelRequest": pb.GetModelRequest(model="small"),
         "ListModelsRequest": pb.ListModelsRequest(),

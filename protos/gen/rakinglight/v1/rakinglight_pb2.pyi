@@ -14,6 +14,25 @@ class Score(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     SCORE_PROBABILITY: _ClassVar[Score]
     SCORE_LOG_PROBABILITY: _ClassVar[Score]
 
+class Figure(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FIGURE_UNSPECIFIED: _ClassVar[Figure]
+    FIGURE_DELETION: _ClassVar[Figure]
+    FIGURE_INSERTION: _ClassVar[Figure]
+    FIGURE_INFIDELITY: _ClassVar[Figure]
+    FIGURE_MAX_SENSITIVITY: _ClassVar[Figure]
+    FIGURE_RANDOMIZATION: _ClassVar[Figure]
+    FIGURE_LOCALIZATION: _ClassVar[Figure]
+    FIGURE_POINTING_GAME: _ClassVar[Figure]
+
+class Fill(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FILL_UNSPECIFIED: _ClassVar[Fill]
+    FILL_GREY: _ClassVar[Fill]
+    FILL_MEAN: _ClassVar[Fill]
+    FILL_BLUR: _ClassVar[Fill]
+    FILL_NOISE: _ClassVar[Fill]
+
 class Norm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     NORM_UNSPECIFIED: _ClassVar[Norm]
@@ -23,6 +42,19 @@ SCORE_UNSPECIFIED: Score
 SCORE_LOGIT: Score
 SCORE_PROBABILITY: Score
 SCORE_LOG_PROBABILITY: Score
+FIGURE_UNSPECIFIED: Figure
+FIGURE_DELETION: Figure
+FIGURE_INSERTION: Figure
+FIGURE_INFIDELITY: Figure
+FIGURE_MAX_SENSITIVITY: Figure
+FIGURE_RANDOMIZATION: Figure
+FIGURE_LOCALIZATION: Figure
+FIGURE_POINTING_GAME: Figure
+FILL_UNSPECIFIED: Fill
+FILL_GREY: Fill
+FILL_MEAN: Fill
+FILL_BLUR: Fill
+FILL_NOISE: Fill
 NORM_UNSPECIFIED: Norm
 NORM_LINF: Norm
 NORM_L2: Norm
@@ -72,20 +104,24 @@ class ModelReference(_message.Message):
     def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., sha256: _Optional[str] = ...) -> None: ...
 
 class Cost(_message.Message):
-    __slots__ = ("forward_rows", "gradient_rows")
+    __slots__ = ("forward_rows", "gradient_rows", "saved_rows")
     FORWARD_ROWS_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_ROWS_FIELD_NUMBER: _ClassVar[int]
+    SAVED_ROWS_FIELD_NUMBER: _ClassVar[int]
     forward_rows: int
     gradient_rows: int
-    def __init__(self, forward_rows: _Optional[int] = ..., gradient_rows: _Optional[int] = ...) -> None: ...
+    saved_rows: float
+    def __init__(self, forward_rows: _Optional[int] = ..., gradient_rows: _Optional[int] = ..., saved_rows: _Optional[float] = ...) -> None: ...
 
 class AnsweredBy(_message.Message):
-    __slots__ = ("forward", "gradient")
+    __slots__ = ("forward", "gradient", "patched")
     FORWARD_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    PATCHED_FIELD_NUMBER: _ClassVar[int]
     forward: str
     gradient: str
-    def __init__(self, forward: _Optional[str] = ..., gradient: _Optional[str] = ...) -> None: ...
+    patched: str
+    def __init__(self, forward: _Optional[str] = ..., gradient: _Optional[str] = ..., patched: _Optional[str] = ...) -> None: ...
 
 class Geometry(_message.Message):
     __slots__ = ("original", "resized", "crop")
@@ -110,16 +146,20 @@ class Prediction(_message.Message):
     def __init__(self, index: _Optional[int] = ..., label: _Optional[str] = ..., probability: _Optional[float] = ..., logit: _Optional[float] = ...) -> None: ...
 
 class Progress(_message.Message):
-    __slots__ = ("image", "step", "of", "objective")
+    __slots__ = ("image", "step", "of", "objective", "map", "picture")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     OF_FIELD_NUMBER: _ClassVar[int]
     OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
     image: int
     step: int
     of: int
     objective: float
-    def __init__(self, image: _Optional[int] = ..., step: _Optional[int] = ..., of: _Optional[int] = ..., objective: _Optional[float] = ...) -> None: ...
+    map: int
+    picture: bytes
+    def __init__(self, image: _Optional[int] = ..., step: _Optional[int] = ..., of: _Optional[int] = ..., objective: _Optional[float] = ..., map: _Optional[int] = ..., picture: _Optional[bytes] = ...) -> None: ...
 
 class ClassifyRequest(_message.Message):
     __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose")
@@ -196,8 +236,122 @@ class ClassifyEvent(_message.Message):
     result: ClassifyResponse
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[ClassifyResponse, _Mapping]] = ...) -> None: ...
 
+class Filling(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: Fill
+    value: float
+    def __init__(self, name: _Optional[_Union[Fill, str]] = ..., value: _Optional[float] = ...) -> None: ...
+
+class Box(_message.Message):
+    __slots__ = ("top", "left", "bottom", "right")
+    TOP_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
+    BOTTOM_FIELD_NUMBER: _ClassVar[int]
+    RIGHT_FIELD_NUMBER: _ClassVar[int]
+    top: int
+    left: int
+    bottom: int
+    right: int
+    def __init__(self, top: _Optional[int] = ..., left: _Optional[int] = ..., bottom: _Optional[int] = ..., right: _Optional[int] = ...) -> None: ...
+
+class Scaling(_message.Message):
+    __slots__ = ("scale", "low", "high", "largest", "colours")
+    SCALE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    LARGEST_FIELD_NUMBER: _ClassVar[int]
+    COLOURS_FIELD_NUMBER: _ClassVar[int]
+    scale: str
+    low: float
+    high: float
+    largest: float
+    colours: str
+    def __init__(self, scale: _Optional[str] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., largest: _Optional[float] = ..., colours: _Optional[str] = ...) -> None: ...
+
+class Evaluation(_message.Message):
+    __slots__ = ("deletion", "insertion", "infidelity", "max_sensitivity", "randomization", "localization", "pointing_game")
+    DELETION_FIELD_NUMBER: _ClassVar[int]
+    INSERTION_FIELD_NUMBER: _ClassVar[int]
+    INFIDELITY_FIELD_NUMBER: _ClassVar[int]
+    MAX_SENSITIVITY_FIELD_NUMBER: _ClassVar[int]
+    RANDOMIZATION_FIELD_NUMBER: _ClassVar[int]
+    LOCALIZATION_FIELD_NUMBER: _ClassVar[int]
+    POINTING_GAME_FIELD_NUMBER: _ClassVar[int]
+    deletion: Curve
+    insertion: Curve
+    infidelity: Infidelity
+    max_sensitivity: MaxSensitivity
+    randomization: Randomization
+    localization: Localization
+    pointing_game: PointingGame
+    def __init__(self, deletion: _Optional[_Union[Curve, _Mapping]] = ..., insertion: _Optional[_Union[Curve, _Mapping]] = ..., infidelity: _Optional[_Union[Infidelity, _Mapping]] = ..., max_sensitivity: _Optional[_Union[MaxSensitivity, _Mapping]] = ..., randomization: _Optional[_Union[Randomization, _Mapping]] = ..., localization: _Optional[_Union[Localization, _Mapping]] = ..., pointing_game: _Optional[_Union[PointingGame, _Mapping]] = ...) -> None: ...
+
+class Curve(_message.Message):
+    __slots__ = ("area", "curve", "score")
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    area: float
+    curve: Tensor
+    score: str
+    def __init__(self, area: _Optional[float] = ..., curve: _Optional[_Union[Tensor, _Mapping]] = ..., score: _Optional[str] = ...) -> None: ...
+
+class Infidelity(_message.Message):
+    __slots__ = ("value", "standard_error", "empty_map", "n_samples", "sd")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    EMPTY_MAP_FIELD_NUMBER: _ClassVar[int]
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SD_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    standard_error: float
+    empty_map: float
+    n_samples: int
+    sd: float
+    def __init__(self, value: _Optional[float] = ..., standard_error: _Optional[float] = ..., empty_map: _Optional[float] = ..., n_samples: _Optional[int] = ..., sd: _Optional[float] = ...) -> None: ...
+
+class MaxSensitivity(_message.Message):
+    __slots__ = ("value", "radius", "n_samples")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    RADIUS_FIELD_NUMBER: _ClassVar[int]
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    radius: float
+    n_samples: int
+    def __init__(self, value: _Optional[float] = ..., radius: _Optional[float] = ..., n_samples: _Optional[int] = ...) -> None: ...
+
+class Randomization(_message.Message):
+    __slots__ = ("share", "rank_correlation")
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    RANK_CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    share: _containers.RepeatedScalarFieldContainer[float]
+    rank_correlation: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, share: _Optional[_Iterable[float]] = ..., rank_correlation: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class Localization(_message.Message):
+    __slots__ = ("value", "area")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    AREA_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    area: float
+    def __init__(self, value: _Optional[float] = ..., area: _Optional[float] = ...) -> None: ...
+
+class PointingGame(_message.Message):
+    __slots__ = ("hit", "tolerance", "row", "column")
+    HIT_FIELD_NUMBER: _ClassVar[int]
+    TOLERANCE_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    COLUMN_FIELD_NUMBER: _ClassVar[int]
+    hit: bool
+    tolerance: float
+    row: int
+    column: int
+    def __init__(self, hit: bool = ..., tolerance: _Optional[float] = ..., row: _Optional[int] = ..., column: _Optional[int] = ...) -> None: ...
+
 class SaliencyRequest(_message.Message):
-    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose")
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "compare")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +360,7 @@ class SaliencyRequest(_message.Message):
     SEED_FIELD_NUMBER: _ClassVar[int]
     MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     images: _containers.RepeatedCompositeFieldContainer[Image]
@@ -214,24 +369,97 @@ class SaliencyRequest(_message.Message):
     seed: int
     max_rows: int
     purpose: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ...) -> None: ...
+    compare: _containers.RepeatedCompositeFieldContainer[SaliencyParameters]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., compare: _Optional[_Iterable[_Union[SaliencyParameters, _Mapping]]] = ...) -> None: ...
 
 class SaliencyParameters(_message.Message):
-    __slots__ = ("target", "score", "gradient")
+    __slots__ = ("target", "score", "evaluate", "boxes", "gradient", "gradient_x_input", "smoothgrad", "vargrad", "integrated_gradients", "guided_backprop", "deconvnet", "grad_cam", "second_order")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
     GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_X_INPUT_FIELD_NUMBER: _ClassVar[int]
+    SMOOTHGRAD_FIELD_NUMBER: _ClassVar[int]
+    VARGRAD_FIELD_NUMBER: _ClassVar[int]
+    INTEGRATED_GRADIENTS_FIELD_NUMBER: _ClassVar[int]
+    GUIDED_BACKPROP_FIELD_NUMBER: _ClassVar[int]
+    DECONVNET_FIELD_NUMBER: _ClassVar[int]
+    GRAD_CAM_FIELD_NUMBER: _ClassVar[int]
+    SECOND_ORDER_FIELD_NUMBER: _ClassVar[int]
     target: _containers.RepeatedCompositeFieldContainer[ClassReference]
     score: Score
+    evaluate: _containers.RepeatedScalarFieldContainer[Figure]
+    boxes: _containers.RepeatedCompositeFieldContainer[Box]
     gradient: GradientParameters
-    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., score: _Optional[_Union[Score, str]] = ..., gradient: _Optional[_Union[GradientParameters, _Mapping]] = ...) -> None: ...
+    gradient_x_input: GradientXInputParameters
+    smoothgrad: SmoothgradParameters
+    vargrad: VargradParameters
+    integrated_gradients: IntegratedGradientsParameters
+    guided_backprop: GuidedBackpropParameters
+    deconvnet: DeconvnetParameters
+    grad_cam: GradCamParameters
+    second_order: SecondOrderParameters
+    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., score: _Optional[_Union[Score, str]] = ..., evaluate: _Optional[_Iterable[_Union[Figure, str]]] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., gradient: _Optional[_Union[GradientParameters, _Mapping]] = ..., gradient_x_input: _Optional[_Union[GradientXInputParameters, _Mapping]] = ..., smoothgrad: _Optional[_Union[SmoothgradParameters, _Mapping]] = ..., vargrad: _Optional[_Union[VargradParameters, _Mapping]] = ..., integrated_gradients: _Optional[_Union[IntegratedGradientsParameters, _Mapping]] = ..., guided_backprop: _Optional[_Union[GuidedBackpropParameters, _Mapping]] = ..., deconvnet: _Optional[_Union[DeconvnetParameters, _Mapping]] = ..., grad_cam: _Optional[_Union[GradCamParameters, _Mapping]] = ..., second_order: _Optional[_Union[SecondOrderParameters, _Mapping]] = ...) -> None: ...
 
 class GradientParameters(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class GradientXInputParameters(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SmoothgradParameters(_message.Message):
+    __slots__ = ("n_samples", "noise_level")
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NOISE_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    n_samples: int
+    noise_level: float
+    def __init__(self, n_samples: _Optional[int] = ..., noise_level: _Optional[float] = ...) -> None: ...
+
+class VargradParameters(_message.Message):
+    __slots__ = ("n_samples", "noise_level")
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    NOISE_LEVEL_FIELD_NUMBER: _ClassVar[int]
+    n_samples: int
+    noise_level: float
+    def __init__(self, n_samples: _Optional[int] = ..., noise_level: _Optional[float] = ...) -> None: ...
+
+class IntegratedGradientsParameters(_message.Message):
+    __slots__ = ("n_steps", "baseline")
+    N_STEPS_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    n_steps: int
+    baseline: Filling
+    def __init__(self, n_steps: _Optional[int] = ..., baseline: _Optional[_Union[Filling, _Mapping]] = ...) -> None: ...
+
+class GuidedBackpropParameters(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DeconvnetParameters(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GradCamParameters(_message.Message):
+    __slots__ = ("layer",)
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    def __init__(self, layer: _Optional[str] = ...) -> None: ...
+
+class SecondOrderParameters(_message.Message):
+    __slots__ = ("n_samples", "sigma", "baseline")
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_FIELD_NUMBER: _ClassVar[int]
+    n_samples: int
+    sigma: float
+    baseline: Filling
+    def __init__(self, n_samples: _Optional[int] = ..., sigma: _Optional[float] = ..., baseline: _Optional[_Union[Filling, _Mapping]] = ...) -> None: ...
+
 class SaliencyResponse(_message.Message):
-    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed", "compare")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     RESULTS_FIELD_NUMBER: _ClassVar[int]
@@ -240,6 +468,7 @@ class SaliencyResponse(_message.Message):
     ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
     model: ModelReference
     parameters: SaliencyParameters
     results: _containers.RepeatedCompositeFieldContainer[SaliencyResult]
@@ -248,23 +477,90 @@ class SaliencyResponse(_message.Message):
     elapsed_ms: float
     request_id: str
     seed: int
-    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[SaliencyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
+    compare: _containers.RepeatedCompositeFieldContainer[SaliencyParameters]
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[SaliencyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., compare: _Optional[_Iterable[_Union[SaliencyParameters, _Mapping]]] = ...) -> None: ...
 
 class SaliencyResult(_message.Message):
-    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry")
+    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry", "cells", "layer", "score_difference", "completeness_gap", "sigma", "n_samples", "standard_error", "curves", "evaluation", "scaling", "partial", "maps", "first_order", "second_order")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
     SIGNED_MAP_FIELD_NUMBER: _ClassVar[int]
     OVERLAY_FIELD_NUMBER: _ClassVar[int]
     GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    SCORE_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETENESS_GAP_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ORDER_FIELD_NUMBER: _ClassVar[int]
+    SECOND_ORDER_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     target: Prediction
     map: Tensor
     signed_map: Tensor
     overlay: bytes
     geometry: Geometry
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
+    cells: Tensor
+    layer: str
+    score_difference: float
+    completeness_gap: float
+    sigma: float
+    n_samples: int
+    standard_error: float
+    curves: bytes
+    evaluation: Evaluation
+    scaling: Scaling
+    partial: bool
+    maps: _containers.RepeatedCompositeFieldContainer[SaliencyMap]
+    first_order: float
+    second_order: float
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., cells: _Optional[_Union[Tensor, _Mapping]] = ..., layer: _Optional[str] = ..., score_difference: _Optional[float] = ..., completeness_gap: _Optional[float] = ..., sigma: _Optional[float] = ..., n_samples: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., maps: _Optional[_Iterable[_Union[SaliencyMap, _Mapping]]] = ..., first_order: _Optional[float] = ..., second_order: _Optional[float] = ...) -> None: ...
+
+class SaliencyMap(_message.Message):
+    __slots__ = ("parameters", "target", "map", "signed_map", "cells", "layer", "score_difference", "completeness_gap", "sigma", "n_samples", "standard_error", "curves", "evaluation", "scaling", "partial", "first_order", "second_order")
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_MAP_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    SCORE_DIFFERENCE_FIELD_NUMBER: _ClassVar[int]
+    COMPLETENESS_GAP_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    FIRST_ORDER_FIELD_NUMBER: _ClassVar[int]
+    SECOND_ORDER_FIELD_NUMBER: _ClassVar[int]
+    parameters: SaliencyParameters
+    target: Prediction
+    map: Tensor
+    signed_map: Tensor
+    cells: Tensor
+    layer: str
+    score_difference: float
+    completeness_gap: float
+    sigma: float
+    n_samples: int
+    standard_error: float
+    curves: bytes
+    evaluation: Evaluation
+    scaling: Scaling
+    partial: bool
+    first_order: float
+    second_order: float
+    def __init__(self, parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., cells: _Optional[_Union[Tensor, _Mapping]] = ..., layer: _Optional[str] = ..., score_difference: _Optional[float] = ..., completeness_gap: _Optional[float] = ..., sigma: _Optional[float] = ..., n_samples: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., first_order: _Optional[float] = ..., second_order: _Optional[float] = ...) -> None: ...
 
 class SaliencyEvent(_message.Message):
     __slots__ = ("progress", "result")
@@ -273,6 +569,170 @@ class SaliencyEvent(_message.Message):
     progress: Progress
     result: SaliencyResponse
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[SaliencyResponse, _Mapping]] = ...) -> None: ...
+
+class OcclusionRequest(_message.Message):
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "compare")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    parameters: OcclusionParameters
+    include: Include
+    seed: int
+    max_rows: int
+    purpose: str
+    compare: _containers.RepeatedCompositeFieldContainer[OcclusionParameters]
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[OcclusionParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., compare: _Optional[_Iterable[_Union[OcclusionParameters, _Mapping]]] = ...) -> None: ...
+
+class OcclusionParameters(_message.Message):
+    __slots__ = ("target", "score", "evaluate", "boxes", "sliding", "rise")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
+    BOXES_FIELD_NUMBER: _ClassVar[int]
+    SLIDING_FIELD_NUMBER: _ClassVar[int]
+    RISE_FIELD_NUMBER: _ClassVar[int]
+    target: _containers.RepeatedCompositeFieldContainer[ClassReference]
+    score: Score
+    evaluate: _containers.RepeatedScalarFieldContainer[Figure]
+    boxes: _containers.RepeatedCompositeFieldContainer[Box]
+    sliding: SlidingParameters
+    rise: RiseParameters
+    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., score: _Optional[_Union[Score, str]] = ..., evaluate: _Optional[_Iterable[_Union[Figure, str]]] = ..., boxes: _Optional[_Iterable[_Union[Box, _Mapping]]] = ..., sliding: _Optional[_Union[SlidingParameters, _Mapping]] = ..., rise: _Optional[_Union[RiseParameters, _Mapping]] = ...) -> None: ...
+
+class SlidingParameters(_message.Message):
+    __slots__ = ("window", "stride", "fill", "per_channel")
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    FILL_FIELD_NUMBER: _ClassVar[int]
+    PER_CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    stride: int
+    fill: Filling
+    per_channel: bool
+    def __init__(self, window: _Optional[int] = ..., stride: _Optional[int] = ..., fill: _Optional[_Union[Filling, _Mapping]] = ..., per_channel: bool = ...) -> None: ...
+
+class RiseParameters(_message.Message):
+    __slots__ = ("masks", "cells", "keep_probability", "fill", "standard_error")
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    KEEP_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    FILL_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    masks: int
+    cells: int
+    keep_probability: float
+    fill: Filling
+    standard_error: float
+    def __init__(self, masks: _Optional[int] = ..., cells: _Optional[int] = ..., keep_probability: _Optional[float] = ..., fill: _Optional[_Union[Filling, _Mapping]] = ..., standard_error: _Optional[float] = ...) -> None: ...
+
+class OcclusionResponse(_message.Message):
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed", "compare")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_FIELD_NUMBER: _ClassVar[int]
+    model: ModelReference
+    parameters: OcclusionParameters
+    results: _containers.RepeatedCompositeFieldContainer[OcclusionResult]
+    cost: Cost
+    answered_by: AnsweredBy
+    elapsed_ms: float
+    request_id: str
+    seed: int
+    compare: _containers.RepeatedCompositeFieldContainer[OcclusionParameters]
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[OcclusionParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[OcclusionResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., compare: _Optional[_Iterable[_Union[OcclusionParameters, _Mapping]]] = ...) -> None: ...
+
+class OcclusionResult(_message.Message):
+    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry", "grid", "window", "stride", "score_whole", "masks_used", "standard_error", "curves", "evaluation", "scaling", "partial", "maps")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_MAP_FIELD_NUMBER: _ClassVar[int]
+    OVERLAY_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_WHOLE_FIELD_NUMBER: _ClassVar[int]
+    MASKS_USED_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    target: Prediction
+    map: Tensor
+    signed_map: Tensor
+    overlay: bytes
+    geometry: Geometry
+    grid: Tensor
+    window: int
+    stride: int
+    score_whole: float
+    masks_used: int
+    standard_error: float
+    curves: bytes
+    evaluation: Evaluation
+    scaling: Scaling
+    partial: bool
+    maps: _containers.RepeatedCompositeFieldContainer[OcclusionMap]
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., grid: _Optional[_Union[Tensor, _Mapping]] = ..., window: _Optional[int] = ..., stride: _Optional[int] = ..., score_whole: _Optional[float] = ..., masks_used: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., maps: _Optional[_Iterable[_Union[OcclusionMap, _Mapping]]] = ...) -> None: ...
+
+class OcclusionMap(_message.Message):
+    __slots__ = ("parameters", "target", "map", "signed_map", "grid", "window", "stride", "score_whole", "masks_used", "standard_error", "curves", "evaluation", "scaling", "partial")
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    MAP_FIELD_NUMBER: _ClassVar[int]
+    SIGNED_MAP_FIELD_NUMBER: _ClassVar[int]
+    GRID_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    STRIDE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_WHOLE_FIELD_NUMBER: _ClassVar[int]
+    MASKS_USED_FIELD_NUMBER: _ClassVar[int]
+    STANDARD_ERROR_FIELD_NUMBER: _ClassVar[int]
+    CURVES_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    SCALING_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    parameters: OcclusionParameters
+    target: Prediction
+    map: Tensor
+    signed_map: Tensor
+    grid: Tensor
+    window: int
+    stride: int
+    score_whole: float
+    masks_used: int
+    standard_error: float
+    curves: bytes
+    evaluation: Evaluation
+    scaling: Scaling
+    partial: bool
+    def __init__(self, parameters: _Optional[_Union[OcclusionParameters, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., grid: _Optional[_Union[Tensor, _Mapping]] = ..., window: _Optional[int] = ..., stride: _Optional[int] = ..., score_whole: _Optional[float] = ..., masks_used: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ...) -> None: ...
+
+class OcclusionEvent(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    result: OcclusionResponse
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[OcclusionResponse, _Mapping]] = ...) -> None: ...
 
 class AttackRequest(_message.Message):
     __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose")
@@ -515,7 +975,7 @@ class Method(_message.Message):
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., parameters: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels", "steps", "rows", "deadline_s", "deadline_limit_s")
+    __slots__ = ("body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels", "steps", "rows", "deadline_s", "deadline_limit_s", "maps", "runs")
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLY_BYTES_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -527,6 +987,8 @@ class Limits(_message.Message):
     ROWS_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_LIMIT_S_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    RUNS_FIELD_NUMBER: _ClassVar[int]
     body_bytes: int
     reply_bytes: int
     images: int
@@ -538,4 +1000,6 @@ class Limits(_message.Message):
     rows: int
     deadline_s: float
     deadline_limit_s: float
-    def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ...) -> None: ...
+    maps: int
+    runs: int
+    def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ...) -> None: ...

@@ -64,6 +64,16 @@ class RakingLightStub(object):
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SaliencyRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SaliencyEvent.FromString,
                 _registered_method=True)
+        self.Occlusion = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/Occlusion',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionResponse.FromString,
+                _registered_method=True)
+        self.OcclusionStream = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/OcclusionStream',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionEvent.FromString,
+                _registered_method=True)
         self.Attack = channel.unary_unary(
                 '/rakinglight.v1.RakingLight/Attack',
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.SerializeToString,
@@ -121,6 +131,20 @@ class RakingLightServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Occlusion(self, request, context):
+        """Show which pixels a class score depends on by covering them: asks for scores alone, so any black box will do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def OcclusionStream(self, request, context):
+        """The same, with progress before the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Attack(self, request, context):
         """Change each image a little so that the model is wrong, and prove it on the 8-bit picture.
         """
@@ -167,6 +191,16 @@ def add_RakingLightServicer_to_server(servicer, server):
                     servicer.SaliencyStream,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SaliencyRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SaliencyEvent.SerializeToString,
+            ),
+            'Occlusion': grpc.unary_unary_rpc_method_handler(
+                    servicer.Occlusion,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionResponse.SerializeToString,
+            ),
+            'OcclusionStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.OcclusionStream,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionEvent.SerializeToString,
             ),
             'Attack': grpc.unary_unary_rpc_method_handler(
                     servicer.Attack,
@@ -341,6 +375,60 @@ class RakingLight(object):
             '/rakinglight.v1.RakingLight/SaliencyStream',
             rakinglight_dot_v1_dot_rakinglight__pb2.SaliencyRequest.SerializeToString,
             rakinglight_dot_v1_dot_rakinglight__pb2.SaliencyEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Occlusion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/Occlusion',
+            rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OcclusionStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/OcclusionStream',
+            rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.OcclusionEvent.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,23 @@
+"""The deconvolutional network."""
+
+from typing import TYPE_CHECKING
+
+from rakinglight.maps import Map
+from rakinglight.objectives import Objective
+from rakinglight.queries import Algorithm, Gradient
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def deconvnet(x: "Tensor", score: Objective) -> "Algorithm[Map]":
+    """The gradient, rectified on its way back instead of being passed where the forward pass was positive.
+
+    Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 2.1.
+
+    x      [C, H, W], pixels in [0, 1]
+    score  the objective that is explained
+    Returns the map in units of score per full range of one pixel.
+    """
+    _, g = yield Gradient(x, score, rule="deconvnet")
+    return Map.of_slope(g)

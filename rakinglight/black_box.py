@@ -1,0 +1,60 @@
+"""The client of a black box: the methods run in this process, and the model behind a URL is asked to classify.
+
+    import rakinglight
+
+    rakinglight.black_box("http://127.0.0.1:8000").model("lenet5-digits").ask("occlusion", "seven.png", "sliding")
+
+What a method costs here is what it would cost whoever has nothing but the model's answers: a row is an image that is
+sent. Methods that ask for more than scores are refused by the engine, as they are for every model without gradients.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rakinglight.call import Address
+from rakinglight.client import Client
+from rakinglight.description import card_of, describe
+from rakinglight.in_process import InProcess
+from rakinglight.over_http import HttpTransport
+
+if TYPE_CHECKING:
+    from rakinglight.card import Card
+    from rakinglight.network import Network
+
+
+def black_box(url: str = "http://127.0.0.1:8000", key: str | None = None, *, timeout: float | None = None) -> Client:
+    """A client that has the models at `url` classify images, and does everything else itself.
+
+    key      the service's, where it wants one
+    timeout  seconds without a byte after which a request is given up; by default its deadline and a margin
+    """
+    return Client(BlackBox(Address.of(url, key, timeout)))
+
+
+class BlackBox(InProcess):
+    """The models of a service, of which nothing is asked but `classify`."""
+
+    def __init__(self, address: Address) -> None:
+        super().__init__()
+        self._service = HttpTransport(address)
+
+    def __repr__(self) -> str:
+        return f"this process, asking {self._service} to classify"
+
+    def models(self) -> list[dict[str, Any]]:
+        return [describe(card_of(described)) for described in self._service.models()]
+
+    def read_card(self, name: str) -> Card:
+        return card_of(self._service.model(name))
+
+    def load_network(self, card: Card) -> Network:
+        from rakinglight.backends.remote import AT_ONCE, RemoteBackend
+        from rakinglight.network import Ladder, Network
+
+        # Every row is paid for, so none is sent for padding; rows that travel apart do not round one another.
+        return Network(card, RemoteBackend(self._service, card), None, Ladder(tuple(range(1, AT_ONCE + 1))))
+
+    def close(self) -> None:
+        super().close()
+        self._service.close()

@@ -1,0 +1,11 @@
+"""The operations: what a caller can have done to one image. Each is a run: an algorithm and what goes around it.
+
+An operation's keyword-only arguments are its parameters, as an algorithm's are; the catalogue reads both from here.
+What it returns is a tree of plain values and numpy arrays, which both doors encode and the client reads.
+"""
+
+from rakinglight.operations.attack import attack
+from rakinglight.operations.classify import classify
+from rakinglight.operations.explain import occlusion, saliency
+
+__all__ = ["attack", "classify", "occlusion", "saliency"]
