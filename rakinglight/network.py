@@ -229,7 +229,7 @@ class Network:
         """
         _, H, W = self.card.input_shape
         window = max(1, H // 7), max(1, W // 7)
-        question = f"patched rows by {backend.name} incrementally and by {self.forward.name} whole"
+        question = f"patched rows by {backend.name} incrementally, norms folded, and by {self.forward.name} whole"
         rows, patched_s, whole_s, apart = known(question, lambda: list(self._patched_row(backend, window)))
         fewer = f"{1 / backend.work(window):.1f} times fewer multiply-adds"
         size = "×".join(map(str, dict.fromkeys(window)))  # 32 for 32 by 32
