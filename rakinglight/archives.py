@@ -65,24 +65,24 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
 
     from rakinglight.backends.onnx_backend import OnnxBackend
     from rakinglight.backends.torch_backend import TorchBackend, best_device
-    from rakinglight.network import Backend, Network, measured_now
+    from rakinglight.network import Network, Scorer, measured_now
     from rakinglight.probes import Probes
 
     with opened(path) as archive:
         card = archive.card()
         known: Known = Probes(home / "probes.json", card.sha256) if home else measured_now
         weights = archive.weights(card)
-        backends: list[Backend] = []
+        scorers: list[Scorer] = []
         gradient = None
         if GRAPH in archive:
             graph = archive.read(GRAPH)
-            backends.append(OnnxBackend(graph, card.mean, card.std, threads=torch.get_num_threads()))
+            scorers.append(OnnxBackend(graph, card.mean, card.std, threads=torch.get_num_threads()))
         if card.differentiable:
             module = archive.module(card, weights)
             gradient = TorchBackend(module, card.mean, card.std, device=device or best_device())
             gradient.accompany(card.input_shape, known)
-            backends.append(gradient)
-    network = _with_patches(Network.probed(card, backends, gradient, known), gradient, known)
+            scorers.append(gradient)
+    network = _with_patches(Network.probed(card, scorers, gradient, known), gradient, known)
     told = {"forward": network.forward_ladder, "gradient": network.gradient_ladder}
     counts = "; ".join(f"{kind} {', '.join(map(str, ladder.counts))}" for kind, ladder in told.items() if ladder)
     log.info("%s: rows of a pass: %s", card.name, counts)  # few where the machine was busy when they were measured

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -43,15 +43,22 @@ def measured_now(_question: str, measure: Callable[[], Any]) -> Any:
     return measure()
 
 
-class Backend(Protocol):
-    """Answers for one network. Rows [n, C, H, W] in [0, 1]; a row's answer depends on that row alone.
+class Scorer(Protocol):
+    """Answers `Forward` for one network. Rows [n, C, H, W] in [0, 1]; a row's answer depends on that row alone.
 
     name  what a reply says of who answered
     """
 
     name: str
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores: ...
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores: ...
+
+
+S = TypeVar("S", bound=Scorer)
+
+
+class Backend(Scorer, Protocol):
+    """Answers `Gradient` as well."""
 
     def gradient(
         self,
@@ -60,13 +67,15 @@ class Backend(Protocol):
         *,
         wrt: str | None = None,
         rules: Sequence[Rule] = (),
-        randomized: float = 0.0,
     ) -> Slope:
         """The objective of each row, and its derivative by the row or by what the layer `wrt` puts out.
 
-        rules       one a row; none at all is the standard rule for all of them
-        randomized  the share of the layers, from the last on, that have random weights
+        rules  one a row; none at all is the standard rule for all of them
         """
+        ...
+
+    def randomized(self, share: float) -> Backend:
+        """The same network with random weights in that share of its layers, from the last on."""
         ...
 
 
@@ -155,10 +164,10 @@ def _quickest(answer: Callable[[Tensor], tuple[Tensor, ...]], rows: Tensor) -> t
     return found, min(times)
 
 
-def _quickest_of(backends: Sequence[Backend], rows: Tensor) -> Backend:
-    """The backend that scores `rows` soonest."""
-    seconds = _least_seconds([partial(backend.forward, rows) for backend in backends], TURNS)
-    return backends[seconds.index(min(seconds))]
+def _quickest_of(scorers: Sequence[Scorer], rows: Tensor) -> Scorer:
+    """Who of `scorers` scores `rows` soonest."""
+    seconds = _least_seconds([partial(scorer.forward, rows) for scorer in scorers], TURNS)
+    return scorers[seconds.index(min(seconds))]
 
 
 def _least_seconds(works: Sequence[Callable[[], object]], turns: int) -> list[float]:
@@ -186,7 +195,7 @@ class Network:
     """
 
     card: Card
-    forward: Backend
+    forward: Scorer
     gradient: Backend | None
     forward_ladder: Ladder
     gradient_ladder: Ladder | None = None
@@ -196,30 +205,30 @@ class Network:
     @staticmethod
     def probed(
         card: Card,
-        backends: Sequence[Backend],
+        scorers: Sequence[Scorer],
         gradient: Backend | None = None,
         known: Known = measured_now,
     ) -> Network:
-        """A network whose row counts were measured; `Forward` goes to the quickest of `backends`.
+        """A network whose row counts were measured; `Forward` goes to the quickest of `scorers`.
 
         known  what was measured before (`rakinglight.probes`); without it all is measured now
         """
         image = torch.rand(card.input_shape, generator=torch.Generator().manual_seed(0))
         J = CrossEntropy(0)
 
-        def scores(backend: Backend, rows: Tensor) -> tuple[Tensor, ...]:
-            return (backend.forward(rows).logits,)
+        def scores(scorer: Scorer, rows: Tensor) -> tuple[Tensor, ...]:
+            return (scorer.forward(rows).logits,)
 
         def slopes(backend: Backend, rows: Tensor) -> tuple[Tensor, ...]:
             return tuple(backend.gradient(rows, J))
 
-        def ladder(answer: Callable[[Backend, Tensor], tuple[Tensor, ...]], backend: Backend) -> Ladder:
-            question = f"row counts of {answer.__name__} by {backend.name}, lonely layers accompanied"
-            return Ladder(tuple(known(question, lambda: Ladder.probe(partial(answer, backend), image).counts)))
+        def ladder(answer: Callable[[S, Tensor], tuple[Tensor, ...]], who: S) -> Ladder:
+            question = f"row counts of {answer.__name__} by {who.name}, lonely layers accompanied"
+            return Ladder(tuple(known(question, lambda: Ladder.probe(partial(answer, who), image).counts)))
 
-        names = [backend.name for backend in backends]
-        choose = partial(_quickest_of, backends, image.expand(4, *image.shape))
-        forward = backends[names.index(known(f"quickest of {' and '.join(names)}", lambda: choose().name))]
+        names = [scorer.name for scorer in scorers]
+        choose = partial(_quickest_of, scorers, image.expand(4, *image.shape))
+        forward = scorers[names.index(known(f"quickest of {' and '.join(names)}", lambda: choose().name))]
         return Network(card, forward, gradient, ladder(scores, forward), ladder(slopes, gradient) if gradient else None)
 
     def with_patches(self, backend: PatchBackend, known: Known = measured_now) -> Network:
@@ -286,15 +295,20 @@ class Network:
         if self.incremental(query):
             assert self.patches is not None
             return Ladder((self.patches.rows,))
-        return self._whole(query)[1]
+        if self.gradient_ladder is None or (isinstance(query, Forward) and not (query.layers or query.randomized)):
+            return self.forward_ladder
+        return self.gradient_ladder
 
-    def backend(self, query: Query) -> Backend:
-        """Who answers `query` in whole passes."""
-        return self._whole(query)[0]
+    def scorer(self, query: Forward) -> Scorer:
+        """Who answers `query` in whole passes.
 
-    def _whole(self, query: Query) -> tuple[Backend, Ladder]:
-        # Activations come from torch where there is one: a network's ONNX graph has no output for each of its layers.
-        plain = isinstance(query, Forward) and not query.layers and not query.randomized
-        if plain or self.gradient is None or self.gradient_ladder is None:
-            return self.forward, self.forward_ladder
-        return self.gradient, self.gradient_ladder
+        Activations come from torch where there is one: a network's ONNX graph has no output for each of its layers.
+        """
+        if self.gradient is None or not (query.layers or query.randomized):
+            return self.forward
+        return self.differentiator(query)
+
+    def differentiator(self, query: Query) -> Backend:
+        """Who answers `query`, where it takes more than scores."""
+        assert self.gradient is not None
+        return self.gradient.randomized(query.randomized) if query.randomized else self.gradient

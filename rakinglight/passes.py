@@ -92,15 +92,13 @@ def answers(seats: Sequence[Seat], network: Network) -> list[Scores | Slope]:
 def _whole(seats: Sequence[Seat], rows: Tensor, network: Network) -> Scores | Slope:
     """The answer of one whole pass of `rows`, which are those of all `seats` and padding."""
     query = seats[0].query
-    backend = network.backend(query)
     if isinstance(query, Forward):
-        return backend.forward(rows, query.layers, randomized=query.randomized)
+        return network.scorer(query).forward(rows, query.layers)
     assert isinstance(query, Gradient)
     rules = [seat.query.rule for seat in seats if isinstance(seat.query, Gradient) for _ in range(len(seat))]
     rules += ["standard"] * (len(rows) - len(rules))
-    return backend.gradient(
-        rows, lambda logits: side_by_side(seats, logits), wrt=query.wrt, rules=rules, randomized=query.randomized
-    )
+    backend = network.differentiator(query)
+    return backend.gradient(rows, lambda logits: side_by_side(seats, logits), wrt=query.wrt, rules=rules)
 
 
 def _padded(rows: Tensor, count: int) -> Tensor:

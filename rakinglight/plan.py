@@ -163,12 +163,18 @@ class Plan:
             raise _wrong(f"/{name}", f"{name} is an empty list; name one method at least, or leave it out.")
         return Plan(card, operation, parts, several, include)
 
-    def questions(self, pixels: Sequence[Array], **common: Any) -> list[Question]:
+    def questions(self, pixels: Sequence[Array], *, max_rows: int | None = None, **common: Any) -> list[Question]:
         """A question for each image and part, those of one image side by side.
 
-        pixels  one an image, as the model takes it
-        common  what else a Question holds, for all of them
+        pixels    one an image, as the model takes it
+        max_rows  rows that an image may spend, which its parts share
+        common    what else a Question holds, for all of them
+        Raises BadParameter where there are fewer rows than parts.
         """
+        count = len(self.parts)
+        if max_rows is not None and max_rows < count:
+            raise _wrong("/max_rows", f"max_rows is {max_rows}, which {count} maps of an image share; give more rows.")
+        share = None if max_rows is None else max_rows // count
         return [
             Question(
                 operation=self.operation.name,
@@ -176,6 +182,7 @@ class Plan:
                 pixels=one,
                 method=part.name,
                 parameters=part.each[image],
+                max_rows=share,
                 **common,
             )
             for image, one in enumerate(pixels)
@@ -266,7 +273,7 @@ class Plan:
             seed=seed,
             results=results,
             cost=_sum([body["cost"] for body in bodies]),
-            answered_by=bodies[0].get("answered_by", {}),
+            answered_by={kind: who for body in bodies for kind, who in body.get("answered_by", {}).items()},
             elapsed_ms=round(1000 * (time.monotonic() - begun), 1),
             request_id=request_id,
         )

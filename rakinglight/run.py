@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from rakinglight.errors import BadParameter, DeadlineExceeded, FieldError, RakinglightError
 from rakinglight.queries import Algorithm, Forward, Progress, Query, Scores, Slope, Stopped
+from rakinglight.rows import Patched
 
 R = TypeVar("R")
 
@@ -21,12 +22,14 @@ class Cancelled(Exception):
 class Cost:
     """Rows that went through a network for one run: what everything here costs.
 
+    patched_rows  those of `forward_rows` that were one image with a patch on it
     saved_rows  the multiply-adds that were not needed for `forward_rows`, where only what a patch changes was computed,
                 counted in rows of whole passes
     """
 
     forward_rows: int = 0
     gradient_rows: int = 0
+    patched_rows: int = 0
     saved_rows: float = 0.0
 
     @property
@@ -104,6 +107,7 @@ class Run(Generic[R]):
         """
         if isinstance(self.query, Forward):
             self.cost.forward_rows += rows
+            self.cost.patched_rows += rows if isinstance(self.query.rows, Patched) else 0
             self.cost.saved_rows += rows * (1 - work)
         else:
             self.cost.gradient_rows += rows

@@ -25,7 +25,7 @@ from rakinglight.maps import Map
 from rakinglight.network import Network
 from rakinglight.queries import Progress
 from rakinglight.question import Question
-from rakinglight.run import Cancelled, Run
+from rakinglight.run import Cancelled, Cost, Run
 from rakinglight.wire import Frame
 
 log = logging.getLogger("rakinglight.worker")
@@ -178,7 +178,7 @@ class Worker:
             {
                 "result": run.result,
                 "cost": run.cost.to_json(),
-                "answered_by": _answered_by(network),
+                "answered_by": _answered_by(network) | _patched_by(network, run.cost),
             },
         )
 
@@ -208,8 +208,16 @@ def _answered_by(network: Network) -> dict[str, str | None]:
     return {
         "forward": network.forward.name,
         "gradient": network.gradient.name if network.gradient else None,
-        "patched": network.patches_note,
     }
+
+
+def _patched_by(network: Network, cost: Cost) -> dict[str, str]:
+    """How patched rows were answered, if there were any."""
+    if not cost.patched_rows:
+        return {}
+    if network.patches and not cost.saved_rows:
+        return {"patched": "whole passes: incremental ones pay for smaller patches alone"}
+    return {"patched": network.patches_note}
 
 
 def _described(network: Network) -> dict[str, Any]:

@@ -228,6 +228,7 @@ def _explained(facts: dict[str, Schema]) -> Schema:
         "evaluation": reference("Evaluation"),
         "curves": {**_PNG, "description": "Deletion and insertion, where they were evaluated."},
         "partial": {"type": "boolean", "description": "Time or rows ran out; this is what was reached."},
+        "note": {"type": "string", "description": "What a reader should know, such as why there are no figures."},
         **facts,
     }
     named = {"method": {"type": "string"}, "parameters": {"type": "object"}}

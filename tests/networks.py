@@ -69,7 +69,7 @@ class Abacus:
             raise MemoryError("poison")
         return (pixels[:, None] * self.W).sum(-1) + (0 if len(rows) in self.family else 1e-9 * len(rows))
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
         return Scores(self._logits(rows), dict.fromkeys(layers, rows * 2))
 
     def gradient(
@@ -79,7 +79,6 @@ class Abacus:
         *,
         wrt: str | None = None,
         rules: Sequence[Rule] = (),
-        randomized: float = 0.0,
     ) -> Slope:
         x = rows.clone().requires_grad_()
         values = objective(self._logits(x))

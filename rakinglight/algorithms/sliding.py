@@ -47,22 +47,23 @@ def sliding(
     rows = Patched(x, at[:, 1:], (window, window), filled(x, fill, noise), at[:, 0] if per_channel else None)
     R, L = (_covers(starts, window, length) for starts, length in ((tops, H), (lefts, W)))
 
-    s = score((yield Forward(x)).logits[None])[0]
-    grid = x.new_full((len(rows),), torch.nan)
+    # In float64: of a class that is nearly certain, float32 has few probabilities left between one and the next drop.
+    s = score((yield Forward(x)).logits[None].double())[0]
+    grid = torch.full((len(rows),), torch.nan, dtype=torch.float64)
 
     def so_far() -> Map:
-        g = grid.view(len(channels), len(tops), len(lefts)).double()
+        g = grid.view(len(channels), len(tops), len(lefts))
         drops = (s - g).nan_to_num(0)  # of the places that have been seen
         covered = R.T @ (~g.isnan()).double() @ L
         mean = ((R.T @ drops @ L) / covered.clamp(min=1)).to(x)
         facts = {"window": window, "stride": stride, "score_whole": float(s)}
         if not per_channel:
             return Map(mean[0], facts={**facts, "grid": g[0].to(x)})
-        return Map(mean.sum(0), signed=mean, moved=x - rows.fill, facts={**facts, "grid": g.to(x)})
+        return Map(mean.sum(0), signed=mean, facts={**facts, "grid": g.to(x)})
 
     for start in range(0, len(rows), WAVE):
         wave = rows[start : start + WAVE]
-        grid[start : start + len(wave)] = score((yield Forward(wave)).logits)
+        grid[start : start + len(wave)] = score((yield Forward(wave)).logits.double())
         yield Progress(start + len(wave), len(rows), float(grid[: start + len(wave)].min()), best=so_far())
     return so_far()
 

@@ -38,6 +38,6 @@ def vargrad(
         g_mean = g.mean(0).double()
         variance = (1 - share) * variance + share * g.var(0, correction=0) + share * (1 - share) * (g_mean - mean) ** 2
         mean = mean + share * (g_mean - mean)
-        found = Map.of_slope(variance.to(x))
+        found = Map(variance.amax(-3).to(x))
         yield Progress(done, n_samples, float(value.mean()), best=found)
     return found

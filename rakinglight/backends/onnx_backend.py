@@ -5,15 +5,13 @@ On a CPU it is mostly the quicker of the two (`docs/evidence/bench.md`); which o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import onnxruntime
 import torch
 from torch import Tensor
 
-from rakinglight.errors import InternalError
-from rakinglight.queries import Rule, Scores, Slope
+from rakinglight.queries import Scores
 
 
 class OnnxBackend:
@@ -50,23 +48,10 @@ class OnnxBackend:
     def __repr__(self) -> str:
         return f"<OnnxBackend {self.name}>"
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
-        if randomized:
-            raise InternalError("The weights of an ONNX graph cannot be changed; the engine does not ask for it.")
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
         x = ((rows.detach().cpu().float() - self.mean) / self.std).contiguous()
         logits, *heard = self.session.run([self.outputs[0], *layers], {self.input: x.numpy()})
         return Scores(
             torch.from_numpy(logits).to(rows),
             {layer: torch.from_numpy(h).to(rows) for layer, h in zip(layers, heard, strict=True)},
         )
-
-    def gradient(
-        self,
-        rows: Tensor,
-        objective: Callable[[Tensor], Tensor],
-        *,
-        wrt: str | None = None,
-        rules: Sequence[Rule] = (),
-        randomized: float = 0.0,
-    ) -> Slope:
-        raise InternalError("ONNX Runtime answers no gradients; the engine does not ask it for any.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rakinglight.call import Call
 from rakinglight.errors import BadParameter, InternalError
-from rakinglight.queries import Rule, Scores, Slope
+from rakinglight.queries import Scores
 
 if TYPE_CHECKING:
     from rakinglight.card import Card
@@ -37,10 +37,10 @@ class RemoteBackend:
     def __repr__(self) -> str:
         return f"<RemoteBackend {self.card.name}, {self.name}>"
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
         """The logits of `rows`. Raises what the service raises, and BadParameter where it does not tell every class."""
-        if layers or randomized:
-            raise InternalError("A black box shows no layers and keeps its weights; the engine asks for neither.")
+        if layers:
+            raise InternalError("A black box shows no layers; the engine does not ask for any.")
         call = Call.of(
             "classify",
             self.card.name,
@@ -51,17 +51,6 @@ class RemoteBackend:
         )
         told = self.service.ask(call)["results"]
         return Scores(torch.stack([self._logits(result["predictions"]) for result in told]).to(rows))
-
-    def gradient(
-        self,
-        rows: Tensor,
-        objective: Callable[[Tensor], Tensor],
-        *,
-        wrt: str | None = None,
-        rules: Sequence[Rule] = (),
-        randomized: float = 0.0,
-    ) -> Slope:
-        raise InternalError("A black box answers no gradients; the engine does not ask it for any.")
 
     def _logits(self, predictions: Sequence[Mapping[str, Any]]) -> Tensor:
         """The logits [K], float64, that `predictions` tell."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from copy import copy
 from functools import partial
 
 import torch
@@ -53,7 +54,8 @@ class TorchBackend:
         self.name = f"torch {torch.__version__} on {self.device.type}"
         module = Normalized(network, mean, std).eval().requires_grad_(False)
         self.module = module.to(self.device, dtype).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._randomized: tuple[float, dict[str, Tensor]] = 0.0, {}
+        self._weights: dict[str, Tensor] = {}  # those that stand in for the module's own
+        self._randomized: dict[float, TorchBackend] = {}
         if self.device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
@@ -69,9 +71,9 @@ class TorchBackend:
     def __repr__(self) -> str:
         return f"<TorchBackend {type(self.module.network).__name__}, {self.name}>"
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
         with torch.no_grad(), self._listening(layers) as heard:
-            logits = self._logits(self._place(rows), randomized)
+            logits = self._logits(self._place(rows))
         return Scores(logits.to(rows), {layer: heard[layer].contiguous().to(rows) for layer in layers})
 
     def gradient(
@@ -81,26 +83,30 @@ class TorchBackend:
         *,
         wrt: str | None = None,
         rules: Sequence[Rule] = (),
-        randomized: float = 0.0,
     ) -> Slope:
         x = self._place(rows).requires_grad_()
         ruled = Ruled(rules) if any(rule != "standard" for rule in rules) else nullcontext()
         with self._listening((wrt,) if wrt else ()) as heard, ruled:
-            values = objective(self._logits(x, randomized))
+            values = objective(self._logits(x))
             at = heard[wrt] if wrt else x
             # The rows do not interact, so the gradient of the sum holds each row's own.
             (g,) = torch.autograd.grad(values.sum(), at)
         return Slope(values.detach().to(rows), g.contiguous().to(rows))
 
-    def _logits(self, x: Tensor, randomized: float) -> Tensor:
-        logits: Tensor = functional_call(self.module, self._random(randomized), (x,)) if randomized else self.module(x)
-        return logits
+    def randomized(self, share: float) -> TorchBackend:
+        """The same with random weights in that share of the layers, from the last on.
 
-    def _random(self, share: float) -> dict[str, Tensor]:
-        """Random weights for that share of the layers. The last that were made are kept: many passes want the same."""
-        if self._randomized[0] != share:
-            self._randomized = share, random_weights(self.module, share)
-        return self._randomized[1]
+        The last that was made is kept: many passes want the same.
+        """
+        if share not in self._randomized:
+            other = copy(self)
+            other._weights, other._randomized = random_weights(self.module, share), {}
+            self._randomized = {share: other}
+        return self._randomized[share]
+
+    def _logits(self, x: Tensor) -> Tensor:
+        logits: Tensor = functional_call(self.module, self._weights, (x,)) if self._weights else self.module(x)
+        return logits
 
     def _place(self, rows: Tensor) -> Tensor:
         return rows.detach().to(self.device, self.dtype, memory_format=torch.channels_last)

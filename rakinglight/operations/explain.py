@@ -71,7 +71,9 @@ def _explained(
     }
     if found.signed is not None:
         result["signed_map"] = found.signed.numpy()
-    if evaluate and not partial:
+    if evaluate and partial:
+        result["note"] = "Time or rows ran out before the map was whole, so no figures say how far to trust it."
+    elif evaluate:
         case = trust.Case(subject, x, c, score, found, explain, boxes)
         figures, partial = yield from so_far(trust.evaluate(case, evaluate))
         result["evaluation"] = figures

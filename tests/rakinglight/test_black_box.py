@@ -199,14 +199,10 @@ def test_of_thousands_of_classes_a_thousand_are_named() -> None:
     assert stand_in.asked[0].parameters["top_k"] == 1000
 
 
-def test_a_black_box_keeps_its_layers_and_weights() -> None:
+def test_a_black_box_keeps_its_layers() -> None:
     remote, _ = backend()
     with pytest.raises(InternalError):
         remote.forward(ROWS, ("conv",))
-    with pytest.raises(InternalError):
-        remote.forward(ROWS, randomized=0.5)
-    with pytest.raises(InternalError):
-        remote.gradient(ROWS, lambda logits: logits[:, 0])
 
 
 def test_what_the_service_says_is_wrong_reaches_the_caller_as_it_is() -> None:

@@ -388,7 +388,7 @@ class Timed:
         self.backend, self.stopwatch, self.seconds, self.wrong = backend, stopwatch, seconds, wrong
         self.gradient = backend.gradient
 
-    def forward(self, rows: Tensor | Patched, layers: tuple[str, ...] = (), *, randomized: float = 0.0) -> Scores:
+    def forward(self, rows: Tensor | Patched, layers: tuple[str, ...] = ()) -> Scores:
         self.stopwatch.now += self.seconds * len(rows)
         return Scores(self.backend.forward(made(rows).double()).logits + self.wrong)
 

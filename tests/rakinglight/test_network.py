@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rakinglight.backends.torch_backend import TorchBackend
 from rakinglight.errors import InternalError
-from rakinglight.network import PASS_S, TRIED, Backend, Ladder, Network
+from rakinglight.network import PASS_S, TRIED, Ladder, Network, Scorer
 from rakinglight.objectives import CrossEntropy, Logit
 from rakinglight.queries import Forward, Gradient, Query
 from tests.networks import abacus_network, network_of
@@ -171,7 +171,6 @@ def test_scores_come_from_one_backend_and_slopes_and_activations_from_the_other(
     assert answered_by(network, Forward(x)) == forward
     assert answered_by(network, Gradient(x, Logit(0))) == gradient
     assert answered_by(network, Forward(x, ("doubled",))) == gradient
-    assert answered_by(network, Forward(x, randomized=0.5)) == gradient
 
 
 def test_without_gradients_activations_come_from_whoever_is_there() -> None:
@@ -180,8 +179,9 @@ def test_without_gradients_activations_come_from_whoever_is_there() -> None:
     assert answered_by(network, doubled) == (network.forward, network.forward_ladder)
 
 
-def answered_by(network: Network, query: Query) -> tuple[Backend, Ladder]:
-    return network.backend(query), network.ladder(query)
+def answered_by(network: Network, query: Query) -> tuple[Scorer, Ladder]:
+    who = network.scorer(query) if isinstance(query, Forward) else network.differentiator(query)
+    return who, network.ladder(query)
 
 
 # ── by a layer, and with random weights ─────────────────────────────────────────────────────────────────────────────
@@ -210,9 +210,9 @@ def test_what_is_written_over_in_place_was_heard_before() -> None:
 def test_random_weights_are_there_for_one_pass_and_the_last_layers_only(backend: TorchBackend) -> None:
     x = torch.rand(2, 3, 8, 8)
     before = backend.forward(x, ("0",))
-    some = backend.forward(x, ("0",), randomized=0.5)
+    some = backend.randomized(0.5).forward(x, ("0",))
     assert torch.equal(some.activations["0"], before.activations["0"])
     assert not torch.allclose(some.logits, before.logits)
-    assert not torch.allclose(backend.forward(x, ("0",), randomized=1.0).activations["0"], before.activations["0"])
-    assert torch.equal(backend.forward(x, randomized=0.5).logits, some.logits)
+    assert not torch.allclose(backend.randomized(1.0).forward(x, ("0",)).activations["0"], before.activations["0"])
+    assert torch.equal(backend.randomized(0.5).forward(x).logits, some.logits)
     assert torch.equal(backend.forward(x).logits, before.logits)

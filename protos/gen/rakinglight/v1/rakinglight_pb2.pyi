@@ -481,7 +481,7 @@ class SaliencyResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[SaliencyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., compare: _Optional[_Iterable[_Union[SaliencyParameters, _Mapping]]] = ...) -> None: ...
 
 class SaliencyResult(_message.Message):
-    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry", "cells", "layer", "score_difference", "completeness_gap", "sigma", "n_samples", "standard_error", "curves", "evaluation", "scaling", "partial", "maps", "first_order", "second_order")
+    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry", "cells", "layer", "score_difference", "completeness_gap", "sigma", "n_samples", "standard_error", "curves", "evaluation", "scaling", "partial", "maps", "first_order", "second_order", "note")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
@@ -502,6 +502,7 @@ class SaliencyResult(_message.Message):
     MAPS_FIELD_NUMBER: _ClassVar[int]
     FIRST_ORDER_FIELD_NUMBER: _ClassVar[int]
     SECOND_ORDER_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     target: Prediction
     map: Tensor
@@ -522,10 +523,11 @@ class SaliencyResult(_message.Message):
     maps: _containers.RepeatedCompositeFieldContainer[SaliencyMap]
     first_order: float
     second_order: float
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., cells: _Optional[_Union[Tensor, _Mapping]] = ..., layer: _Optional[str] = ..., score_difference: _Optional[float] = ..., completeness_gap: _Optional[float] = ..., sigma: _Optional[float] = ..., n_samples: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., maps: _Optional[_Iterable[_Union[SaliencyMap, _Mapping]]] = ..., first_order: _Optional[float] = ..., second_order: _Optional[float] = ...) -> None: ...
+    note: str
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., cells: _Optional[_Union[Tensor, _Mapping]] = ..., layer: _Optional[str] = ..., score_difference: _Optional[float] = ..., completeness_gap: _Optional[float] = ..., sigma: _Optional[float] = ..., n_samples: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., maps: _Optional[_Iterable[_Union[SaliencyMap, _Mapping]]] = ..., first_order: _Optional[float] = ..., second_order: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class SaliencyMap(_message.Message):
-    __slots__ = ("parameters", "target", "map", "signed_map", "cells", "layer", "score_difference", "completeness_gap", "sigma", "n_samples", "standard_error", "curves", "evaluation", "scaling", "partial", "first_order", "second_order")
+    __slots__ = ("parameters", "target", "map", "signed_map", "cells", "layer", "score_difference", "completeness_gap", "sigma", "n_samples", "standard_error", "curves", "evaluation", "scaling", "partial", "first_order", "second_order", "note")
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
@@ -543,6 +545,7 @@ class SaliencyMap(_message.Message):
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     FIRST_ORDER_FIELD_NUMBER: _ClassVar[int]
     SECOND_ORDER_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     parameters: SaliencyParameters
     target: Prediction
     map: Tensor
@@ -560,7 +563,8 @@ class SaliencyMap(_message.Message):
     partial: bool
     first_order: float
     second_order: float
-    def __init__(self, parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., cells: _Optional[_Union[Tensor, _Mapping]] = ..., layer: _Optional[str] = ..., score_difference: _Optional[float] = ..., completeness_gap: _Optional[float] = ..., sigma: _Optional[float] = ..., n_samples: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., first_order: _Optional[float] = ..., second_order: _Optional[float] = ...) -> None: ...
+    note: str
+    def __init__(self, parameters: _Optional[_Union[SaliencyParameters, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., cells: _Optional[_Union[Tensor, _Mapping]] = ..., layer: _Optional[str] = ..., score_difference: _Optional[float] = ..., completeness_gap: _Optional[float] = ..., sigma: _Optional[float] = ..., n_samples: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., first_order: _Optional[float] = ..., second_order: _Optional[float] = ..., note: _Optional[str] = ...) -> None: ...
 
 class SaliencyEvent(_message.Message):
     __slots__ = ("progress", "result")
@@ -657,7 +661,7 @@ class OcclusionResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[OcclusionParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[OcclusionResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., compare: _Optional[_Iterable[_Union[OcclusionParameters, _Mapping]]] = ...) -> None: ...
 
 class OcclusionResult(_message.Message):
-    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry", "grid", "window", "stride", "score_whole", "masks_used", "standard_error", "curves", "evaluation", "scaling", "partial", "maps")
+    __slots__ = ("prediction", "target", "map", "signed_map", "overlay", "geometry", "grid", "window", "stride", "score_whole", "masks_used", "standard_error", "curves", "evaluation", "scaling", "partial", "maps", "note")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
@@ -675,6 +679,7 @@ class OcclusionResult(_message.Message):
     SCALING_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     MAPS_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     target: Prediction
     map: Tensor
@@ -692,10 +697,11 @@ class OcclusionResult(_message.Message):
     scaling: Scaling
     partial: bool
     maps: _containers.RepeatedCompositeFieldContainer[OcclusionMap]
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., grid: _Optional[_Union[Tensor, _Mapping]] = ..., window: _Optional[int] = ..., stride: _Optional[int] = ..., score_whole: _Optional[float] = ..., masks_used: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., maps: _Optional[_Iterable[_Union[OcclusionMap, _Mapping]]] = ...) -> None: ...
+    note: str
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., overlay: _Optional[bytes] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., grid: _Optional[_Union[Tensor, _Mapping]] = ..., window: _Optional[int] = ..., stride: _Optional[int] = ..., score_whole: _Optional[float] = ..., masks_used: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., maps: _Optional[_Iterable[_Union[OcclusionMap, _Mapping]]] = ..., note: _Optional[str] = ...) -> None: ...
 
 class OcclusionMap(_message.Message):
-    __slots__ = ("parameters", "target", "map", "signed_map", "grid", "window", "stride", "score_whole", "masks_used", "standard_error", "curves", "evaluation", "scaling", "partial")
+    __slots__ = ("parameters", "target", "map", "signed_map", "grid", "window", "stride", "score_whole", "masks_used", "standard_error", "curves", "evaluation", "scaling", "partial", "note")
     PARAMETERS_FIELD_NUMBER: _ClassVar[int]
     TARGET_FIELD_NUMBER: _ClassVar[int]
     MAP_FIELD_NUMBER: _ClassVar[int]
@@ -710,6 +716,7 @@ class OcclusionMap(_message.Message):
     EVALUATION_FIELD_NUMBER: _ClassVar[int]
     SCALING_FIELD_NUMBER: _ClassVar[int]
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
     parameters: OcclusionParameters
     target: Prediction
     map: Tensor
@@ -724,7 +731,8 @@ class OcclusionMap(_message.Message):
     evaluation: Evaluation
     scaling: Scaling
     partial: bool
-    def __init__(self, parameters: _Optional[_Union[OcclusionParameters, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., grid: _Optional[_Union[Tensor, _Mapping]] = ..., window: _Optional[int] = ..., stride: _Optional[int] = ..., score_whole: _Optional[float] = ..., masks_used: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ...) -> None: ...
+    note: str
+    def __init__(self, parameters: _Optional[_Union[OcclusionParameters, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., map: _Optional[_Union[Tensor, _Mapping]] = ..., signed_map: _Optional[_Union[Tensor, _Mapping]] = ..., grid: _Optional[_Union[Tensor, _Mapping]] = ..., window: _Optional[int] = ..., stride: _Optional[int] = ..., score_whole: _Optional[float] = ..., masks_used: _Optional[int] = ..., standard_error: _Optional[float] = ..., curves: _Optional[bytes] = ..., evaluation: _Optional[_Union[Evaluation, _Mapping]] = ..., scaling: _Optional[_Union[Scaling, _Mapping]] = ..., partial: bool = ..., note: _Optional[str] = ...) -> None: ...
 
 class OcclusionEvent(_message.Message):
     __slots__ = ("progress", "result")
