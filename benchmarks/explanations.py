@@ -3,7 +3,7 @@
     python -m benchmarks.explanations            all figures: some minutes on two cores
     python -m benchmarks.explanations --quick    one photograph, and only figures that make no further maps
 
-The methods are the catalogue's, with their defaults. All runs share one engine, and so their passes.
+The methods are the catalogue's, with their defaults except for FEWER. All runs share one engine, and so their passes.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ MODEL = "efficientnet-lite0"
 PHOTOGRAPHS = {"chelsea": "Egyptian cat", "coffee": "espresso", "rocket": "missile"}
 #: The two that it still names on a quarter of the image, as they lie in the mosaic.
 MOSAIC = ("chelsea", "coffee", "coffee", "chelsea")
-#: Masks of a method that takes masks: fewer than by default, for the figures that make fifteen maps more.
-MASKS, QUICK_MASKS = 500, 100
+#: What a method takes fewer of than by default, for the figures that make fifteen maps more; and of one photograph.
+FEWER: Mapping[str, int] = {"masks": 300, "n_samples": 25, "n_steps": 25}
+QUICK: Mapping[str, int] = {"masks": 100, "n_samples": 10, "n_steps": 10}
 #: Figures of every photograph, and those that make maps of their own, which are of the first photograph alone.
 CHEAP = ("deletion", "insertion", "infidelity")
 DEAR = ("max_sensitivity", "randomization")
@@ -85,6 +86,14 @@ class Examined:
         figures = ([run.result["evaluation"] for run in runs] for runs in (self.photographs, self.mosaics))
         return [self.method.name, f"{self.rows:,}", *cells(*figures)]
 
+    @property
+    def class_line(self) -> list[str]:
+        """Its line of the table of classes: how much of each map lies on its own thing, and how alike the two are."""
+        one, other = (run.result for run in self.mosaics)
+        alike = np.corrcoef(one["map"].ravel(), other["map"].ravel())[0, 1]
+        own = (result["evaluation"]["localization"]["value"] for result in (one, other))
+        return [self.method.name, *(f"{value:.2f}" for value in own), f"{alike:.2f}"]
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.explanations", description=__doc__)
@@ -97,21 +106,41 @@ def main() -> None:
 
 
 def report(network: Network, *, quick: bool = False) -> str:
-    """The table in Markdown, and what its columns are."""
+    """The tables in Markdown, each with what its columns are."""
     names = list(PHOTOGRAPHS)[: 1 if quick else None]
-    masks = QUICK_MASKS if quick else MASKS
-    lines = [examined.line for examined in examine(network, names, masks, dear=not quick)]
+    fewer = QUICK if quick else FEWER
+    all_examined = examine(network, names, fewer, dear=not quick)
+    return f"{trust_figures(network, names, fewer, all_examined)}\n\n{class_dependence(all_examined)}"
+
+
+def trust_figures(
+    network: Network, names: Sequence[str], fewer: Mapping[str, int], all_examined: Sequence[Examined]
+) -> str:
+    """The figures of every method, and those of a map that knows nothing."""
+    lines = [examined.line for examined in all_examined]
     lines.append([BLIND, "0", *cells([blindly(network, photograph(name)) for name in names], [])])
     words = (
         f"{network.card.name}, means over {', '.join(names)}; max-sensitivity and the random columns, which take more "
-        f"maps, are of {names[0]} alone. Every method has its defaults, but `masks` is {masks}. Deletion and insertion "
-        "are areas below the probability. Infidelity is over that of an empty map: at 1 it foretells nothing. "
+        f"maps, are of {names[0]} alone. Every method has its defaults, but for "
+        f"{', '.join(f'`{name}`: {number}' for name, number in fewer.items())}. Deletion and insertion are areas below "
+        "the probability. Infidelity is over that of an empty map: at 1 it foretells nothing. "
         "Max-sensitivity is relative to the map. The random columns are rank correlations with the map of a network "
         "whose last layer, or all of it, is random: near 1, a map tells little of what was learnt. Localization and "
         f"pointing are on a mosaic of {' and '.join(dict.fromkeys(MOSAIC))}, once for each: half of a map that is the "
         "same everywhere lies on the right one."
     )
     return f"{table(HEAD, lines)}\n\n{words}"
+
+
+def class_dependence(all_examined: Sequence[Examined]) -> str:
+    """How much a method's map depends on the class that it is asked about, on the mosaic of two."""
+    things = list(dict.fromkeys(MOSAIC))
+    head = ("method", *(f"{PHOTOGRAPHS[name]} ↑" for name in things), "correlation of the two")
+    words = (
+        f"Class dependence, on the mosaic of {' and '.join(things)}: how much of the positive part of a class's map "
+        "lies on the places of its own, where 0.50 says nothing, and how alike the maps of the two classes are."
+    )
+    return f"{words}\n\n{table(head, [examined.class_line for examined in all_examined])}"
 
 
 def cells(photographs: Sequence[Mapping[str, Any]], mosaics: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -142,11 +171,11 @@ def cells(photographs: Sequence[Mapping[str, Any]], mosaics: Sequence[Mapping[st
     ]
 
 
-def examine(network: Network, names: Sequence[str], masks: int, *, dear: bool) -> list[Examined]:
+def examine(network: Network, names: Sequence[str], fewer: Mapping[str, int], *, dear: bool) -> list[Examined]:
     """Every method of the catalogue, examined.
 
     names  of the photographs
-    masks  of a method that takes masks
+    fewer  the parameters that are not their defaults, of each method that has them
     dear   whether the figures that make maps of their own are asked for, of the first photograph
     """
     engine = Engine([network])
@@ -154,7 +183,7 @@ def examine(network: Network, names: Sequence[str], masks: int, *, dear: bool) -
     found = []
     for operation in (OPERATIONS["saliency"], OPERATIONS["occlusion"]):
         for method in operation.methods:
-            lean = {"masks": masks} if "masks" in operation.fields(method) else {}
+            lean = {name: number for name, number in fewer.items() if name in operation.fields(method)}
             cheap = [figure for figure in CHEAP if figure != "infidelity" or method.signed]
             photographs, mosaics = [], []
             for name in names:

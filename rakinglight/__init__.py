@@ -12,10 +12,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rakinglight.black_box import black_box
     from rakinglight.client import connect, connect_async
     from rakinglight.errors import RakinglightError
     from rakinglight.in_process import local
+    from rakinglight.over_classify import black_box
 
 __version__ = "0.1.0"
 __all__ = ["RakinglightError", "__version__", "black_box", "connect", "connect_async", "local"]
@@ -23,7 +23,7 @@ __all__ = ["RakinglightError", "__version__", "black_box", "connect", "connect_a
 #: Where a name comes from. It is loaded when it is first used: a worker wants no HTTP client, a client no torch.
 _HOMES = {
     "RakinglightError": "rakinglight.errors",
-    "black_box": "rakinglight.black_box",
+    "black_box": "rakinglight.over_classify",
     "connect": "rakinglight.client",
     "connect_async": "rakinglight.client",
     "local": "rakinglight.in_process",

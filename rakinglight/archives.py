@@ -101,6 +101,9 @@ def _with_patches(network: Network, gradient: TorchBackend | None, known: Known)
         return network.with_patches(IncrementalBackend(gradient, network.card.input_shape), known)
     except NotIncremental as e:
         return replace(network, patches_note=f"whole passes: {e}")
+    except Exception as e:  # a recipe may hold anything; what it is asked for in whole passes is not at stake
+        log.warning("%s: patched rows take whole passes", network.card.name, exc_info=True)
+        return replace(network, patches_note=f"whole passes: reading the network failed with {type(e).__name__}")
 
 
 def load_networks(paths: Iterable[Path], *, home: Path | None = None, device: str | None = None) -> list[Network]:

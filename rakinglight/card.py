@@ -20,6 +20,7 @@ class Card:
     labels       one name a class, in the order of the logits; names may repeat (ImageNet has two "crane")
     layers       name -> output shape of one image, in the order of the forward pass
     differentiable  False for an ONNX file: every `Forward` method works, no `Gradient` does
+    tells_logits  False for a black box that tells probabilities alone: only their ratios are known of the logits
     sha256       of the weights (the ONNX file, where there is nothing else)
     """
 
@@ -34,6 +35,7 @@ class Card:
     resize: int = 0
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     differentiable: bool = True
+    tells_logits: bool = True
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -90,11 +92,19 @@ class Card:
             )
         else:
             return
-        raise BadParameter(detail, errors=[FieldError(pointer, detail)])
+        raise BadParameter.at(pointer, detail)
 
     def _spatial(self, layer: str) -> bool:
         shape = self.layers[layer]
         return len(shape) == 3 and max(shape[1:]) > 1
+
+    def check_score(self, score: str) -> None:
+        """Raise BadParameter for the logit of a model that does not tell it."""
+        if score == "logit" and not self.tells_logits:
+            raise BadParameter.at(
+                "/parameters/score",
+                f"{self.name} tells probabilities and no logits; ask for score probability or log_probability.",
+            )
 
     def check_layer(self, layer: str) -> str:
         """`layer`, if the network has it. Raises NotFound with the near names."""

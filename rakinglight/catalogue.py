@@ -74,12 +74,14 @@ class Operation:
         """The method called `name`; the first where none is named. Raises BadParameter with the near names."""
         if not self.methods:
             if name is not None:
-                raise _wrong("/method", f"{self.name} has no methods, so {shown(name)} is not one; leave it out.")
+                raise BadParameter.at(
+                    "/method", f"{self.name} has no methods, so {shown(name)} is not one; leave it out."
+                )
             return None
         if name is None:
             return self.methods[0]
         if name not in self.by_name:
-            raise _wrong("/method", f"{shown(name)} is no method of {self.name}: {near(name, self.by_name)}")
+            raise BadParameter.at("/method", f"{shown(name)} is no method of {self.name}: {near(name, self.by_name)}")
         return self.by_name[name]
 
     def fields(self, method: Method[Any] | None) -> dict[str, tuple[Any, Any]]:
@@ -126,7 +128,7 @@ class Operation:
         for name, value in parameters.items():
             # Before anything looks into the list, which may be as long as a body holds.
             if isinstance(value, list) and len(value) != images and _per_image(self.parameters(method), name):
-                raise _wrong(
+                raise BadParameter.at(
                     f"/parameters/{name}",
                     f"{name} lists {len(value)} values for {images} images; give one value, or one an image.",
                 )
@@ -136,11 +138,13 @@ class Operation:
             for reference in _listed(getattr(model, name, None)):
                 _check_class(reference, card, f"/parameters/{name}")
         if getattr(model, "norm", None) == "linf" and getattr(model, "epsilon", 0) > 1:
-            raise _wrong(
+            raise BadParameter.at(
                 "/parameters/epsilon",
                 f"epsilon is {filled['epsilon']:g}: pixels are in [0, 1], so a linf ball of 1 holds every image; "
                 "eight grey levels are '8/255'.",
             )
+        if "score" in filled:
+            card.check_score(filled["score"])
         for layer in getattr(model, "layers", ()):
             card.check_layer(layer)
         if "layer" in filled:
@@ -237,7 +241,9 @@ def _check_class(reference: Any, card: Card, pointer: str) -> None:
     if isinstance(reference, Rank):
         n = len(card.labels)
         if reference.rank == 0 or abs(reference.rank) > n:
-            raise _wrong(pointer, f"rank {reference.rank} is none: the first of {n} classes is 1, the last is -1.")
+            raise BadParameter.at(
+                pointer, f"rank {reference.rank} is none: the first of {n} classes is 1, the last is -1."
+            )
     elif reference is not None:
         card.class_index(reference, pointer)
 
@@ -268,7 +274,3 @@ def _unknown(operation: Operation, method: Method[Any] | None, names: Sequence[s
         detail = f"{len(names)} names are no parameters {of}, {shown(names[0])} the first: {near('', there)}"
         return {"/parameters": detail}
     return {f"/parameters/{name}": f"{shown(name)} is no parameter {of}: {near(name, there)}" for name in names}
-
-
-def _wrong(pointer: str, detail: str) -> BadParameter:
-    return BadParameter(detail, errors=[FieldError(pointer, detail)])

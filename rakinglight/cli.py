@@ -242,7 +242,7 @@ def _client(url: str, key_file: Path | None, local: bool, black_box: bool = Fals
     else:
         key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get("RAKINGLIGHT_KEY")
         if black_box:
-            from rakinglight.black_box import black_box as asking
+            from rakinglight.over_classify import black_box as asking
 
             client = asking(url, key)
         else:

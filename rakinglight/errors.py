@@ -27,7 +27,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 #: Most fields at fault that one error names, and most characters of what it says of each, and in all. A caller can send
 #: thousands of faults in one request; the first few teach as much as all of them.
@@ -128,6 +128,11 @@ class NotAnImage(CallerError):
 
 class BadParameter(CallerError):
     status, code, title = 422, "BAD_PARAMETER", "A parameter cannot be used"
+
+    @classmethod
+    def at(cls, pointer: str, detail: str) -> Self:
+        """Of one field, at `pointer`, of which `detail` is all that there is to say."""
+        return cls(detail, errors=[FieldError(pointer, detail)])
 
 
 class RunKillsWorker(CallerError):

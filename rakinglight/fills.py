@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 Fill = Literal["grey", "mean", "blur", "noise"]
 
 #: Standard deviation of the blur, as a share of the shorter side: 22 pixels of 224, where shapes are gone and colours
-#: are left. Fong et al., "Understanding Deep Networks via Extremal Perturbations and Smooth Masks", ICCV 2019, blur
-#: with 21.
+#: are left.
 BLUR = 0.1
 
 
@@ -32,14 +31,14 @@ def filled(x: Tensor, kind: Fill | float, noise: Noise) -> Tensor:
         case "mean":
             return x.mean((-2, -1), keepdim=True).expand_as(x).contiguous()
         case "blur":
-            return blurred(x, BLUR * min(x.shape[-2:])).clamp(0, 1)  # of white it is a rounding more than white
+            return smoothed(x, BLUR * min(x.shape[-2:])).clamp(0, 1)  # of white it is a rounding more than white
         case "noise":
             return noise.uniform(x, 0, 1)
         case _:
             return torch.full_like(x, 0.5 if kind == "grey" else kind)
 
 
-def blurred(x: Tensor, sigma: float) -> Tensor:
+def smoothed(x: Tensor, sigma: float) -> Tensor:
     """The image x [C, H, W] under a Gaussian of standard deviation `sigma` in pixels, reflected at the borders.
 
     Cut at four standard deviations, or at the image's shorter side where that is nearer.

@@ -56,7 +56,7 @@ def local(home: str | Path | None = None, *, say: Callable[[str], None] = log.in
 class InProcess:
     """A client's transport whose engine is here: one worker a model, started when the model is first asked.
 
-    Where the models come from is for its forms to say: `FromArchives`, and `black_box.BlackBox`.
+    Where the models come from is for its forms to say: `FromArchives`, and `over_classify.BlackBox`.
     """
 
     def __init__(self) -> None:

@@ -15,9 +15,10 @@ class Map:
     """An explanation, raw and not scaled.
 
     map     [H, W]
-    signed  [C, H, W]: a number for each value of the image, where the method has them
-    moved   [C, H, W], where `signed` is what each value adds to the score: how far each was moved from the baseline
-            for that. None where it is a slope, in score per full range of a pixel (`trust.infidelity` needs to know).
+    signed  [C, H, W]: a number with a sign for each value of the image, where the method has them: a slope, in score
+            per full range of a pixel; or what the value adds to the score; or, of a window that covers one channel at a
+            time, what the score loses, of which `Method.signed` tells
+    moved   [C, H, W], where `signed` is what each value adds: how far each was moved from the baseline for that
     facts   what else the method found, by the name that it has in a reply: plain values and tensors
     """
 

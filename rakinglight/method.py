@@ -22,8 +22,9 @@ class Method(Generic[R]):
     defaults  those of the operation's parameters that are others by this method
     fits      takes the shape of the image, [C, H, W], and what it names of the parameters; raises BadParameter where
               they do not go together. The algorithm asks it too: this is for the door, before any row is spent
-    signed    whether its map has a number for each value of the image by which a change of it can be multiplied:
-              a slope, or what the value adds to the score
+    signed    whether its `Map.signed` can be multiplied by changes of the image's values: it is a slope, or what each
+              adds to the score. Not so of `sliding`, whose numbers by channel are the drops of whole windows, each
+              counted for every value that it covers
     """
 
     algorithm: Callable[..., Algorithm[R]]

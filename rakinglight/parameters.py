@@ -139,7 +139,7 @@ NoiseLevel = Annotated[
     BeforeValidator(_fraction, json_schema_input_type=_Share | str),
     Field(description="Standard deviation of the noise, as a share of the image's range, max - min."),
 ]
-_Deviation = Annotated[float, Field(gt=0, le=1)]
+_Deviation = Annotated[float, Field(ge=0.001, le=1)]
 Sigma = Annotated[
     _Deviation,
     BeforeValidator(_fraction, json_schema_input_type=_Deviation | str),
@@ -177,7 +177,7 @@ Cells = Annotated[
 KeepProbability = Annotated[
     float,
     BeforeValidator(_fraction, json_schema_input_type=float | str),
-    Field(gt=0, lt=1, description="Probability that a cell of a mask lets the image through."),
+    Field(ge=0.01, le=0.99, description="Probability that a cell of a mask lets the image through."),
 ]
 _Error = Annotated[float, BeforeValidator(_fraction, json_schema_input_type=float | str), Field(gt=0)]
 StandardError = Annotated[

@@ -152,7 +152,7 @@ class Plan:
         if compare is not None:
             if method is not None or parameters:
                 name = "parameters" if method is None else "method"
-                raise _wrong(f"/{name}", f"{name} stands beside compare; put it into the entries of compare.")
+                raise BadParameter.at(f"/{name}", f"{name} stands beside compare; put it into the entries of compare.")
             parts = [_entry(card, operation, images, i, entry) for i, entry in enumerate(compare)]
         elif isinstance(method, str) or method is None:
             parts = [_part(card, operation, images, method, parameters or {})]
@@ -160,7 +160,7 @@ class Plan:
             parts = _parts(card, operation, images, method, parameters or {})
         if not parts:
             name = "compare" if compare is not None else "method"
-            raise _wrong(f"/{name}", f"{name} is an empty list; name one method at least, or leave it out.")
+            raise BadParameter.at(f"/{name}", f"{name} is an empty list; name one method at least, or leave it out.")
         return Plan(card, operation, parts, several, include)
 
     def questions(self, pixels: Sequence[Array], *, max_rows: int | None = None, **common: Any) -> list[Question]:
@@ -173,7 +173,9 @@ class Plan:
         """
         count = len(self.parts)
         if max_rows is not None and max_rows < count:
-            raise _wrong("/max_rows", f"max_rows is {max_rows}, which {count} maps of an image share; give more rows.")
+            raise BadParameter.at(
+                "/max_rows", f"max_rows is {max_rows}, which {count} maps of an image share; give more rows."
+            )
         share = None if max_rows is None else max_rows // count
         return [
             Question(
@@ -281,7 +283,7 @@ class Plan:
 
 def _check_comparable(operation: Operation, pointer: str) -> None:
     if not comparable(operation):
-        raise _wrong(pointer, f"{operation.name} makes no maps to lay side by side; send a request for each.")
+        raise BadParameter.at(pointer, f"{operation.name} makes no maps to lay side by side; send a request for each.")
 
 
 def _part(
@@ -327,17 +329,19 @@ def _entry(card: Card, operation: Operation, images: int, i: int, entry: Mapping
     at, title = f"/compare/{i}", f"Entry {i} of compare: "
     for name in entry:
         if name not in MEMBERS:
-            raise _wrong(f"{at}/{name}", f"{title}{shown(name)} is no member: {near(str(name), MEMBERS)}")
+            raise BadParameter.at(f"{at}/{name}", f"{title}{shown(name)} is no member: {near(str(name), MEMBERS)}")
     method, parameters = entry.get("method"), entry.get("parameters")
     if not isinstance(method, str | None):
-        raise _wrong(f"{at}/method", f"{title}method is {shown(method)}; it is the name of one.")
+        raise BadParameter.at(f"{at}/method", f"{title}method is {shown(method)}; it is the name of one.")
     if not isinstance(parameters, Mapping | None):
-        raise _wrong(f"{at}/parameters", f"{title}parameters is {shown(parameters)}; it is an object.")
+        raise BadParameter.at(f"{at}/parameters", f"{title}parameters is {shown(parameters)}; it is an object.")
     parameters = dict(parameters or {})
     places = {"/method": f"{at}/method", "/parameters": f"{at}/parameters"}
     if "target" in entry:
         if "target" in parameters:
-            raise _wrong(f"{at}/target", f"{title}target stands here and among the parameters; once is enough.")
+            raise BadParameter.at(
+                f"{at}/target", f"{title}target stands here and among the parameters; once is enough."
+            )
         parameters["target"] = entry["target"]
         places["/parameters/target"] = f"{at}/target"
     return _part(card, operation, images, method, parameters, places, title)
@@ -362,7 +366,3 @@ def _sum(costs: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """What all runs cost together, of each kind that any of them has."""
     kinds = dict.fromkeys(kind for cost in costs for kind in cost)
     return {kind: sum(cost.get(kind, 0) for cost in costs) for kind in kinds}
-
-
-def _wrong(pointer: str, detail: str) -> BadParameter:
-    return BadParameter(detail, errors=[FieldError(pointer, detail)])

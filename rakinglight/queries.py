@@ -36,8 +36,15 @@ Rule = Literal["standard", "guided", "deconvnet"]
 #: Rows that an algorithm asks for at once where it wants many and keeps only their mean: enough for any pass, few
 #: enough that memory stays flat, progress is seen, and a deadline finds something to show.
 WAVE = 64
+#: Values of such rows together, where the algorithm makes them itself: 16 rows of 3 x 224 x 224.
+WAVE_VALUES = 2_500_000
 
 R = TypeVar("R")
+
+
+def wave(x: Tensor) -> int:
+    """How many rows like x [C, H, W] to ask for at once, where they are made of x and many are wanted."""
+    return max(8, min(WAVE, WAVE_VALUES // x.numel()))
 
 
 @dataclass(frozen=True, eq=False)

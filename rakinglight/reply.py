@@ -20,7 +20,7 @@ import numpy as np
 from rakinglight import pictures
 from rakinglight.card import Card
 from rakinglight.catalogue import Operation
-from rakinglight.errors import BadParameter, FieldError, InternalError, NotAcceptable, near
+from rakinglight.errors import BadParameter, InternalError, NotAcceptable, near
 from rakinglight.geometry import Geometry
 from rakinglight.wire import array_from_json, array_to_json
 
@@ -43,7 +43,7 @@ def check_include(operation: Operation, include: Collection[str] | None) -> froz
     for i, name in enumerate(include):
         if name not in operation.include:
             detail = f"{operation.name} has nothing called {name!r} to include: {near(str(name), operation.include)}"
-            raise BadParameter(detail, errors=[FieldError(f"/include/{i}", detail)])
+            raise BadParameter.at(f"/include/{i}", detail)
     return frozenset(include)
 
 
@@ -201,7 +201,9 @@ def to_json(value: Any) -> Any:
         case np.ndarray():
             return array_to_json(value)
         case np.generic():
-            return value.item()
+            return to_json(value.item())
+        case float() if not math.isfinite(value):  # which JSON has no word for
+            return None
         case bytes():
             return base64.b64encode(value).decode()
         case Mapping():

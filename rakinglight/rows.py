@@ -10,41 +10,29 @@ less than the whole row (`backends.incremental`) gets them as they are said here
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 
-class Lazy(Protocol):
-    """Rows [n, C, H, W] that are described and not yet made."""
-
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-
-    @property
-    def dtype(self) -> torch.dtype: ...
-
-    @property
-    def ndim(self) -> int: ...
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, part: slice) -> Lazy: ...
-
-    def made(self) -> Tensor: ...
-
-
 @dataclass(frozen=True, eq=False)
-class _Variations:
-    """Variations of one image, [C, H, W]."""
+class Lazy(ABC):
+    """Rows [n, C, H, W] that are described and not yet made: variations of one image, `base` [C, H, W]."""
 
     base: Tensor
 
-    def __len__(self) -> int:
-        raise NotImplementedError
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def __getitem__(self, part: slice) -> Self: ...
+
+    @abstractmethod
+    def made(self) -> Tensor: ...
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -60,7 +48,7 @@ class _Variations:
 
 
 @dataclass(frozen=True, eq=False)
-class Patched(_Variations):
+class Patched(Lazy):
     """One image with a window of it covered, once for each place of the window.
 
     base      [C, H, W]
@@ -81,7 +69,7 @@ class Patched(_Variations):
     def __repr__(self) -> str:
         return f"<{len(self)} rows: {'×'.join(map(str, self.base.shape))}, {self.window} of it covered>"
 
-    def __getitem__(self, part: slice) -> Patched:
+    def __getitem__(self, part: slice) -> Self:
         channels = None if self.channels is None else self.channels[part]
         return replace(self, corners=self.corners[part], channels=channels)
 
@@ -111,7 +99,7 @@ class Patched(_Variations):
 
 
 @dataclass(frozen=True, eq=False)
-class Masked(_Variations):
+class Masked(Lazy):
     """One image seen through masks: mask * base + (1 - mask) * fill.
 
     base   [C, H, W]
@@ -128,7 +116,7 @@ class Masked(_Variations):
     def __repr__(self) -> str:
         return f"<{len(self)} rows: {'×'.join(map(str, self.base.shape))} behind masks>"
 
-    def __getitem__(self, part: slice) -> Masked:
+    def __getitem__(self, part: slice) -> Self:
         return replace(self, masks=self.masks[part])
 
     def made(self) -> Tensor:

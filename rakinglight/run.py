@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-from rakinglight.errors import BadParameter, DeadlineExceeded, FieldError, RakinglightError
+from rakinglight.errors import BadParameter, DeadlineExceeded, RakinglightError
 from rakinglight.queries import Algorithm, Forward, Progress, Query, Scores, Slope, Stopped
 from rakinglight.rows import Patched
 
@@ -134,7 +134,7 @@ class Run(Generic[R]):
         """Why a run that was told to stop has no answer."""
         if stopped.reason == "rows":
             detail = f"max_rows is {self.max_rows:g}, and that is spent before there is anything to show; give more."
-            return BadParameter(detail, errors=[FieldError("/max_rows", detail)])
+            return BadParameter.at("/max_rows", detail)
         return DeadlineExceeded(
             f"The deadline came after {self.cost}, before there was anything to show; give a longer deadline_s."
         )

@@ -208,7 +208,7 @@ def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
         return base64.b64decode(text.encode("ascii", "replace").translate(None, _WHITESPACE), validate=True)
     except (binascii.Error, ValueError) as e:
         detail = f"The image is not base64 ({e}); it is {_IMAGE}."
-        raise BadParameter(detail, errors=[FieldError(pointer, detail)]) from None
+        raise BadParameter.at(pointer, detail) from None
 
 
 # ── forms ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -297,7 +297,7 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
 def _only(name: str, given: list[str]) -> str:
     if len(given) > 1:
         detail = f"{name} is given {len(given)} times; once is enough."
-        raise BadParameter(detail, errors=[FieldError(f"/{name}", detail)])
+        raise BadParameter.at(f"/{name}", detail)
     return given[0]
 
 
@@ -339,7 +339,7 @@ def _written(name: str, text: str, pointer: str) -> Any:
         return _read(text)
     except (ValueError, RecursionError) as e:
         detail = f"{name} is {shown(text)}, which is no JSON: {str(e)[:200]}."
-        raise BadParameter(detail, errors=[FieldError(pointer, detail)]) from None
+        raise BadParameter.at(pointer, detail) from None
 
 
 def _as(kind: Any, text: str) -> Any:

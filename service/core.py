@@ -48,6 +48,8 @@ Image = bytes | Array
 
 #: Most characters of a purpose.
 PURPOSE_LENGTH = 500
+#: Parameters that say how long a run is, each with a setting of its name.
+LENGTHS = ("steps", "masks")
 #: Seconds after which it is worth asking a service again that is going down: another may be up by then.
 DRAINING_RETRY_S = 5.0
 
@@ -220,7 +222,7 @@ class Core:
         """The limits that a request meets, by the settings' names."""
         names = (
             "body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels",
-            "maps", "runs", "steps", "rows", "deadline_s", "deadline_limit_s",
+            "maps", "runs", "steps", "masks", "rows", "deadline_s", "deadline_limit_s",
         )  # fmt: skip
         return {name: getattr(self.settings, name) for name in names}
 
@@ -260,7 +262,7 @@ class Core:
             compare=ask.compare,
             include=ask.include,
         )
-        self._check_steps(plan)
+        self._check_lengths(plan)
         pixels = await self._decoded(ask, card, operation, hold)
         left = max(0.001, begun + seconds - time.monotonic())
         questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=rows, caller=ask.caller)
@@ -314,11 +316,14 @@ class Core:
             detail = f"{images} images are over the limit of {self.settings.images} a request; send several requests."
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
 
-    def _check_steps(self, plan: Plan) -> None:
-        limit = self.settings.steps
+    def _check_lengths(self, plan: Plan) -> None:
+        """Refuse a run that is longer than the settings allow."""
         for part in plan.parts:
-            if (steps := part.parameters.get("steps", 0)) > limit:
-                raise part.placed(_wrong("/parameters/steps", f"steps is {steps}; the limit here is {limit}."))
+            for name in LENGTHS:
+                length, limit = part.parameters.get(name, 0), getattr(self.settings, name)
+                if length > limit:
+                    detail = f"{name} is {length}; the limit here is {limit}."
+                    raise part.placed(BadParameter.at(f"/parameters/{name}", detail))
 
     def _check_maps(self, ask: Ask) -> None:
         """Refuse more maps than one request may have, before anything looks into them."""
@@ -326,11 +331,11 @@ class Core:
         listed, pointer = (ask.method, "/method") if ask.compare is None else (ask.compare, "/compare")
         maps = 1 if listed is None or isinstance(listed, str) else len(listed)
         if maps > settings.maps:
-            raise _wrong(
+            raise BadParameter.at(
                 pointer, f"{maps} maps of each image are over the limit of {settings.maps}; send several requests."
             )
         if maps > 1 and (runs := maps * len(ask.images)) > settings.runs:
-            raise _wrong(
+            raise BadParameter.at(
                 pointer,
                 f"{maps} maps of each of {len(ask.images)} images are {runs} runs; one request may have "
                 f"{settings.runs}, or it would keep all others waiting. Send fewer images at once.",
@@ -341,19 +346,20 @@ class Core:
         settings = self.settings
         self.check_count(len(ask.images))
         if not ask.images:
-            raise _wrong("/images", f"images is empty; {ask.operation} needs one at least.")
+            raise BadParameter.at("/images", f"images is empty; {ask.operation} needs one at least.")
         self._check_maps(ask)
         if len(ask.purpose or "") > PURPOSE_LENGTH:
-            raise _wrong("/purpose", f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough.")
+            detail = f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough."
+            raise BadParameter.at("/purpose", detail)
         if not 0 <= ask.seed < 2**63:
-            raise _wrong("/seed", f"seed is {ask.seed}; it is a whole number from 0 to 2^63 - 1.")
+            raise BadParameter.at("/seed", f"seed is {ask.seed}; it is a whole number from 0 to 2^63 - 1.")
         seconds = settings.deadline_s if ask.deadline_s is None else ask.deadline_s
         if not (math.isfinite(seconds) and 0 < seconds <= settings.deadline_limit_s):
-            limit = settings.deadline_limit_s
-            raise _wrong("/deadline_s", f"deadline_s is {seconds:g}; it is above 0 and at most {limit:g} seconds.")
+            detail = f"deadline_s is {seconds:g}; it is above 0 and at most {settings.deadline_limit_s:g} seconds."
+            raise BadParameter.at("/deadline_s", detail)
         rows = settings.rows if ask.max_rows is None else ask.max_rows
         if not 0 < rows <= settings.rows:
-            raise _wrong("/max_rows", f"max_rows is {rows}; it is from 1 to {settings.rows} for each image.")
+            raise BadParameter.at("/max_rows", f"max_rows is {rows}; it is from 1 to {settings.rows} for each image.")
         return seconds, rows
 
     async def _decoded(self, ask: Ask, card: Card, operation: Operation, hold: Hold) -> list[Array]:
@@ -469,7 +475,3 @@ def _weight(value: Any) -> int:
             return sum(map(_weight, value))
         case _:
             return 0
-
-
-def _wrong(pointer: str, detail: str) -> BadParameter:
-    return BadParameter(detail, errors=[FieldError(pointer, detail)])

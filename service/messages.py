@@ -47,7 +47,7 @@ def image(message: Any, pointer: str) -> bytes | Array:
             return tensor(message.tensor, f"{pointer}/tensor")
         case _:
             detail = "The image is empty: set `file` to the bytes of a PNG, JPEG, WebP, BMP or GIF, or set `tensor`."
-            raise BadParameter(detail, errors=[FieldError(pointer, detail)])
+            raise BadParameter.at(pointer, detail)
 
 
 def tensor(message: Any, pointer: str) -> Array:
@@ -97,7 +97,7 @@ def compared(request: Any) -> list[dict[str, Any]] | None:
 def _check_listed(name: str, values: Sized, pointer: str) -> None:
     if len(values) > MAX_LISTED:
         detail = f"{name} lists {len(values)}; at most {MAX_LISTED} can be."
-        raise BadParameter(detail, errors=[FieldError(pointer, detail)])
+        raise BadParameter.at(pointer, detail)
 
 
 def _plain(field: FieldDescriptor, value: Any) -> Any:

@@ -66,7 +66,10 @@ class Settings(BaseSettings):
         64, ge=1, description="Most runs of a request that compares, images times maps: as many as are live at once."
     )
     steps: int = Field(1000, ge=1, le=1000, description="Most steps of one run.")
-    rows: int = Field(20_000, ge=1, description="Most rows that one image may send through a network.")
+    masks: int = Field(10_000, ge=1, le=10_000, description="Most masks of one run.")
+    rows: int = Field(
+        20_000, ge=1, description="Most rows that one image may send through a network; the maps compared share them."
+    )
     deadline_s: float = Field(60.0, gt=0, description="Seconds that a request may take if it names no deadline.")
     deadline_limit_s: float = Field(600.0, gt=0, description="The longest deadline that a request may name, seconds.")
 

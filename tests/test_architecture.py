@@ -82,6 +82,14 @@ def test_every_public_name_is_there() -> None:
     assert "connect" in public["rakinglight"]
 
 
+def test_no_public_name_is_also_a_module() -> None:
+    import rakinglight
+
+    # Importing the module would put it in the name's place.
+    modules = {found.name for found in pkgutil.iter_modules(rakinglight.__path__)}
+    assert modules.isdisjoint(rakinglight.__all__)
+
+
 def test_the_wheel_holds_the_library_alone() -> None:
     import tomllib
 

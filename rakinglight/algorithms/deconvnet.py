@@ -14,6 +14,9 @@ def deconvnet(x: "Tensor", score: Objective) -> "Algorithm[Map]":
     """The gradient, rectified on its way back instead of being passed where the forward pass was positive.
 
     Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 2.1.
+    What it knows of the picture comes through max pooling, which passes back to where the maximum was; the rectifiers
+    forget where they were positive. So of a network of convolutions and rectifiers without it, such as
+    EfficientNet-Lite0, the map of a logit is the same whatever the picture.
 
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained

@@ -7,7 +7,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import Filling, NSteps
-from rakinglight.queries import WAVE, Algorithm, Forward, Gradient, Progress
+from rakinglight.queries import Algorithm, Forward, Gradient, Progress, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,14 +37,14 @@ def integrated_gradients(
     difference = float(S[0] - S[1])
     nodes, weights = ((torch.from_numpy(a) / 2).to(x).view(-1, 1, 1, 1) for a in leggauss(n_steps))
     integral, weight = torch.zeros_like(x), 0.0
-    waves = -(-n_steps // WAVE)
-    for wave in range(waves):
-        part = slice(wave, None, waves)  # every wave goes the whole way, so that one alone is an estimate
+    waves = -(-n_steps // wave(x))
+    for first in range(waves):
+        part = slice(first, None, waves)  # every wave goes the whole way, so that one alone is an estimate
         value, g = yield Gradient(start + (0.5 + nodes[part]) * moved, score)
         integral = integral + (weights[part] * g).sum(0)
         weight += float(weights[part].sum())
         shares = integral / weight * moved
         gap = float(shares.double().sum()) - difference
         found = Map.of_shares(shares, moved, score_difference=difference, completeness_gap=gap)
-        yield Progress(wave + 1, waves, float(value.mean()), best=found)
+        yield Progress(first + 1, waves, float(value.mean()), best=found)
     return found

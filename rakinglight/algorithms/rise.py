@@ -3,13 +3,13 @@
 import math
 from typing import TYPE_CHECKING
 
-from rakinglight.errors import BadParameter, FieldError
+from rakinglight.errors import BadParameter
 from rakinglight.fills import filled
 from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import Cells, Filling, KeepProbability, Masks, StandardError
-from rakinglight.queries import WAVE, Algorithm, Forward, Progress
+from rakinglight.queries import Algorithm, Forward, Progress, wave
 from rakinglight.rows import Masked
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def rise(
             error = float((variance / n).sqrt().max())
         return Map(mean.to(x), facts={"masks_used": n, "standard_error": error})
 
-    for start in range(0, N, WAVE):
-        M = random_masks(x, min(WAVE, N - start), cells, p, noise)
+    for start in range(0, N, wave(x)):
+        M = random_masks(x, min(wave(x), N - start), cells, p, noise)
         S = score((yield Forward(Masked(x, M, nothing))).logits) / p
         total += torch.einsum("n,nhw->hw", S, M)  # equation 6
         squares += torch.einsum("n,nhw->hw", S**2, M**2)
@@ -110,4 +110,4 @@ def check_cells(shape: tuple[int, int, int], cells: int) -> None:
             f"cells is {cells}, and the image as the model sees it is {shape[1]}×{shape[2]}: a cell has one pixel at "
             f"least, so give {min(shape[1:])} at most."
         )
-        raise BadParameter(detail, errors=[FieldError("/parameters/cells", detail)])
+        raise BadParameter.at("/parameters/cells", detail)

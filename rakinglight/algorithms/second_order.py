@@ -9,7 +9,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import Filling, NSamples, Sigma
-from rakinglight.queries import WAVE, Algorithm, Gradient, Progress
+from rakinglight.queries import Algorithm, Gradient, Progress, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +29,8 @@ def second_order(
     Singla et al., "Understanding Impacts of High-Order Loss Approximations and Features in Deep Learning
     Interpretation", ICML 2019, section 3, along a given x'. A network of rectifiers is linear in pieces and has no
     second derivative, so H is that of the score smoothed by a Gaussian, E[grad S(x + sigma u) u'] / sigma (Stein's
-    identity; Lin et al., "Stein's Lemma for the Reparameterization Trick", arXiv 2019), and only its product with x' is
-    ever made.
+    identity; Lin et al., "Stein's Lemma for the Reparameterization Trick with Exponential Family Mixtures", arXiv
+    2019), and only its product with x' is ever made.
 
     Each u is asked about together with its mirror image in the plane across x', which is as likely. With d = x' / |x'|
     and v = u.d the two make |x'| v (grad S(x + sigma u) - grad S(x + sigma (u - 2 v d))) / (2 sigma), whose mean is
@@ -50,8 +50,9 @@ def second_order(
     _, first = yield Gradient(x, score)
     d, length = normalize(moved.flatten(), dim=0).view_as(x), moved.norm()  # zero where nothing moved
     total, sums = torch.zeros_like(x), []
-    for asked in range(0, n_samples, WAVE // 2):
-        u = noise.normal(x.expand(min(WAVE // 2, n_samples - asked), *x.shape))
+    pairs = wave(x) // 2
+    for asked in range(0, n_samples, pairs):
+        u = noise.normal(x.expand(min(pairs, n_samples - asked), *x.shape))
         v = (u * d).sum((1, 2, 3), keepdim=True)
         value, g = yield Gradient(torch.cat([x + sigma * u, x + sigma * (u - 2 * v * d)]), score)
         g, mirrored = g.chunk(2)

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from rakinglight.errors import BadParameter, FieldError
+from rakinglight.errors import BadParameter
 from rakinglight.fills import filled
 from rakinglight.maps import Map
 from rakinglight.noise import Noise
@@ -27,7 +27,7 @@ def sliding(
 ) -> "Algorithm[Map]":
     """The score as a window moves over the image; a pixel's number is the mean drop over the windows that cover it.
 
-    Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.1. The window stands
+    Zeiler and Fergus, "Visualizing and Understanding Convolutional Networks", ECCV 2014, section 4.2. The window stands
     at 0, stride, 2 stride, ..., and last at the border, so that every window is whole and every pixel is covered.
 
     x      [C, H, W], pixels in [0, 1]
@@ -76,13 +76,13 @@ def window_and_stride(shape: tuple[int, int, int], window: int | None, stride: i
     if stride is None:
         stride = max(1, window // 2)
     if window > shorter:
-        raise _wrong(
-            "window",
+        raise BadParameter.at(
+            "/parameters/window",
             f"window is {window}, and the image as the model sees it is {shape[1]}×{shape[2]}: give {shorter} at most.",
         )
     if stride > window:
-        raise _wrong(
-            "stride",
+        raise BadParameter.at(
+            "/parameters/stride",
             f"stride is {stride} and window {window}: pixels between two places would never be covered; give a stride "
             f"of {window} at most, or a larger window.",
         )
@@ -101,7 +101,3 @@ def _covers(starts: "Tensor", window: int, length: int) -> "Tensor":
 
     pixel = torch.arange(length)
     return ((starts[:, None] <= pixel) & (pixel < starts[:, None] + window)).double()
-
-
-def _wrong(name: str, detail: str) -> BadParameter:
-    return BadParameter(detail, errors=[FieldError(f"/parameters/{name}", detail)])

@@ -6,7 +6,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import NoiseLevel, NSamples
-from rakinglight.queries import WAVE, Algorithm, Gradient, Progress
+from rakinglight.queries import Algorithm, Gradient, Progress, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +17,7 @@ def smoothgrad(
 ) -> "Algorithm[Map]":
     """The mean gradient of noisy copies of the image.
 
-    Smilkov et al., "SmoothGrad: Removing Noise by Adding Noise", ICML workshop 2017, section 3.
+    Smilkov et al., "SmoothGrad: Removing Noise by Adding Noise", ICML workshop 2017, section 2.2.
 
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained
@@ -25,8 +25,8 @@ def smoothgrad(
     Returns the map in units of score per full range of one pixel.
     """
     total = x.new_zeros(x.shape)
-    for asked in range(0, n_samples, WAVE):
-        copies = noisy_copies(x, min(WAVE, n_samples - asked), noise, noise_level)
+    for asked in range(0, n_samples, wave(x)):
+        copies = noisy_copies(x, min(wave(x), n_samples - asked), noise, noise_level)
         value, g = yield Gradient(copies, score)
         total = total + g.sum(0)
         done = asked + len(copies)

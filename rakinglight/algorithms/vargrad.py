@@ -7,7 +7,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import NoiseLevel, NSamples
-from rakinglight.queries import WAVE, Algorithm, Gradient, Progress
+from rakinglight.queries import Algorithm, Gradient, Progress, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,9 +18,9 @@ def vargrad(
 ) -> "Algorithm[Map]":
     """The variance of the gradient over the noisy copies whose mean gradient is SmoothGrad.
 
-    Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018, section 2. It shows influence where a mean shows
-    none, because the gradient there is as often up as down. The variance is that of the samples themselves, the mean
-    squared distance from their mean.
+    Adebayo et al., "Local Explanation Methods for Deep Neural Networks Lack Sensitivity to Parameter Values", ICLR 2018
+    workshop. It shows influence where a mean shows none, because the gradient there is as often up as down. The
+    variance is that of the samples themselves, the mean squared distance from their mean.
 
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained
@@ -30,8 +30,8 @@ def vargrad(
     # In float64, each wave's own mean and variance joined to those so far: Chan et al., "Updating Formulae and a
     # Pairwise Algorithm for Computing Sample Variances", COMPSTAT 1982, equation 2.1. E[g²] - E[g]² would cancel.
     mean, variance = x.double() * 0, x.double() * 0
-    for asked in range(0, n_samples, WAVE):
-        copies = noisy_copies(x, min(WAVE, n_samples - asked), noise, noise_level)
+    for asked in range(0, n_samples, wave(x)):
+        copies = noisy_copies(x, min(wave(x), n_samples - asked), noise, noise_level)
         value, g = yield Gradient(copies, score)
         done = asked + len(copies)
         share = len(copies) / done

@@ -130,6 +130,8 @@ class IncrementalBackend:
         self.anatomy = dissect(backend.module, self._placed(torch.zeros(input_shape)))
         self._known: tuple[ref[Tensor], dict[Ground, Tensor]] | None = None
         self._plan = lru_cache(PLANS)(self._planned)
+        if not any(self.anatomy.multiply_adds.values()):
+            raise NotIncremental("nothing in it multiplies")
         if (least := self.work((1, 1))) > MOST_WORK:
             raise NotIncremental(
                 f"{least:.0%} of its multiply-adds wait for {self._first_whole()}, which sees all places"

@@ -1,5 +1,7 @@
 """How far a patch reaches: which positions of a map change where some positions of the map before it do.
 
+It is the receptive field seen from the other end: those positions change in whose receptive field the patch lies.
+
 Everything here is along one axis, and for all places of the patch at once. A window of a map has the same size wherever
 the patch is: the size that it needs at the worst place. So rows share a pass, and no row's bits depend on another's.
 

@@ -26,7 +26,7 @@ class RemoteBackend:
     """Has a service classify the rows of a pass in one request, as exact tensors of the model's own input size.
 
     Where it tells logits, these are the answer. Else the logarithms of the probabilities are, whose softmax gives the
-    probabilities back: every score but the logit is then what the model itself would say.
+    probabilities back: every score but the logit, which the card refuses, is then what the model itself would say.
     """
 
     def __init__(self, service: Transport, card: Card) -> None:

@@ -21,10 +21,17 @@ from rakinglight.queries import Rule
 #: The activations that cut or damp what is negative.
 RECTIFIERS = frozenset([
     torch.relu, torch.relu_, Tensor.relu, Tensor.relu_, functional.relu, functional.relu6,
-    functional.hardtanh, functional.hardtanh_, functional.threshold,
+    functional.hardtanh, functional.hardtanh_, functional.threshold, torch.threshold, torch.threshold_,
     functional.leaky_relu, functional.leaky_relu_, functional.prelu, functional.rrelu, functional.rrelu_,
     functional.elu, functional.elu_, torch.selu, torch.selu_, functional.selu, torch.celu, torch.celu_, functional.celu,
-    functional.silu, functional.mish, functional.gelu, functional.hardswish, functional.softplus,
+    functional.silu, functional.mish, functional.gelu, functional.hardswish, functional.softplus, functional.logsigmoid,
+])  # fmt: skip
+
+#: What bounds a tensor from below by `min` or by another tensor: a rectifier where that is zero. Elsewhere it may be
+#: what keeps a divisor from zero.
+BOUNDS = frozenset([
+    torch.clamp, torch.clamp_, Tensor.clamp, Tensor.clamp_, torch.clip, torch.clip_, Tensor.clip, Tensor.clip_,
+    torch.clamp_min, torch.clamp_min_, Tensor.clamp_min, Tensor.clamp_min_, torch.maximum, Tensor.maximum,
 ])  # fmt: skip
 
 
@@ -38,16 +45,24 @@ class Ruled(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if func not in RECTIFIERS or not args:
+        kwargs = dict(kwargs or {})
+        if not _rectifies(func, args, kwargs):
             return func(*args, **kwargs)
-        x, *more = args
+        x, *more = args or (kwargs.pop("input"),)
 
         def rectify(x: Tensor) -> Tensor:
             y: Tensor = func(x, *more, **kwargs)
             return y
 
         return _Rectify.apply(x, rectify, self.rules)  # type: ignore[no-untyped-call]
+
+
+def _rectifies(func: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    """Whether `func`, given these, is a rectifier."""
+    if func not in BOUNDS:
+        return func in RECTIFIERS
+    below = args[1] if len(args) > 1 else kwargs.get("min", kwargs.get("other"))
+    return below is not None and not torch.as_tensor(below).any()
 
 
 class _Rectify(Function):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rakinglight import eight_bit
-from rakinglight.errors import BadParameter, FieldError
+from rakinglight.errors import BadParameter
 from rakinglight.method import Chosen
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
@@ -34,7 +34,7 @@ def attack(
     t = None if target is None else subject.class_index(target, logits)
     if t == y:
         detail = f"The target and the label are both {subject.card.labels[y]!r}; a targeted attack needs another class."
-        raise BadParameter(detail, errors=[FieldError("/parameters/target", detail)])
+        raise BadParameter.at("/parameters/target", detail)
 
     x_adv, partial = yield from so_far(through(see, method.begin(x=x, goal=Goal(y, t), noise=subject.noise)))
     norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]

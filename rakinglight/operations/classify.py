@@ -14,10 +14,10 @@ def classify(subject: Subject, *, top_k: TopK = 5, layers: LayerNames = ()) -> A
     x = subject.seen
     logits, _ = yield Forward(x)
     best = logits.argsort(descending=True, stable=True)[:top_k].tolist()
-    result: dict[str, Any] = {
-        "prediction": subject.prediction(logits),
-        "predictions": [{**subject.prediction(logits, c), "logit": float(logits[c])} for c in best],
-    }
+    predictions = [subject.prediction(logits, c) for c in best]
+    if subject.card.tells_logits:
+        predictions = [{**said, "logit": float(logits[said["index"]])} for said in predictions]
+    result: dict[str, Any] = {"prediction": subject.prediction(logits), "predictions": predictions}
     if layers:  # asked apart: another backend may answer, and a prediction must not depend on what else is asked
         _, activations = yield Forward(x, layers)
         result["activations"] = {layer: a.numpy() for layer, a in activations.items()}

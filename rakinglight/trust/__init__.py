@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from rakinglight.errors import BadParameter, FieldError
+from rakinglight.errors import BadParameter
 from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import SCORES, Objective, Score
@@ -78,6 +78,7 @@ def evaluate(case: Case, figures: Collection[Figure]) -> Algorithm[dict[str, Any
 
     Told to stop, it has those that are complete.
     """
+    figures = list(dict.fromkeys(figures))  # each once, in the order in which they were named
     found: dict[str, Any] = {}
 
     def counted(asked: Any) -> Any:
@@ -99,23 +100,21 @@ def check(figures: Collection[Figure], boxes: Sequence[Box], card: Card, method:
     signed  whether it gives each value of the image a number, by which infidelity multiplies
     """
     if "infidelity" in figures and not signed:
-        raise _wrong(
+        raise BadParameter.at(
+            "/parameters/evaluate",
             f"infidelity multiplies noise by the number that a map has for each value of the image, and {method} has "
-            "none; ask it of a method with a signed map, such as gradient, or leave it out."
+            "none; ask it of a method with a signed map, such as gradient, or leave it out.",
         )
     if "randomization" in figures and not card.differentiable:
-        raise _wrong(
+        raise BadParameter.at(
+            "/parameters/evaluate",
             f"{card.name} came as an ONNX file, whose weights cannot be made random; leave randomization out, or give "
-            "a recipe with safetensors."
+            "a recipe with safetensors.",
         )
     if not boxes and (boxed := [figure for figure in figures if figure in BOXED]):
-        raise _wrong(
+        raise BadParameter.at(
+            "/parameters/boxes",
             f"{' and '.join(boxed)} must know where the class is to be seen; give boxes: [[top, left, bottom, right]] "
             "in pixels of the image as it came.",
-            "/parameters/boxes",
         )
     check_boxes(boxes)
-
-
-def _wrong(detail: str, pointer: str = "/parameters/evaluate") -> BadParameter:
-    return BadParameter(detail, errors=[FieldError(pointer, detail)])

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rakinglight.errors import BadParameter, FieldError
+from rakinglight.errors import BadParameter
 from rakinglight.geometry import Geometry
 
 #: top, left, bottom, right in pixels; the last two are the first row and column outside.
@@ -19,9 +19,10 @@ def check_boxes(boxes: Sequence[Box]) -> None:
     for box in boxes:
         top, left, bottom, right = box
         if bottom <= top or right <= left:
-            raise _wrong(
+            raise BadParameter.at(
+                "/parameters/boxes",
                 f"The box {list(box)} is empty; it is [top, left, bottom, right], the last two the first row and "
-                "column outside, so they are larger than the first two."
+                "column outside, so they are larger than the first two.",
             )
 
 
@@ -35,16 +36,18 @@ def inside(boxes: Sequence[Box], geometry: Geometry) -> np.ndarray[Any, Any]:
         H, W = geometry.original
         top, left, bottom, right = box
         if bottom > H or right > W:
-            raise _wrong(
+            raise BadParameter.at(
+                "/parameters/boxes",
                 f"The box {list(box)} goes beyond the image, which is {H} pixels high and {W} wide; boxes are "
-                "[top, left, bottom, right] in pixels of the image as it came."
+                "[top, left, bottom, right] in pixels of the image as it came.",
             )
         rows, columns = _centres(geometry)
         within = ((top <= rows) & (rows < bottom))[:, None] & ((left <= columns) & (columns < right))
         if not within.any():
-            raise _wrong(
+            raise BadParameter.at(
+                "/parameters/boxes",
                 f"Of the box {list(box)} the model sees nothing: it is given the middle of the image alone (`geometry` "
-                "in the reply of classify says what); crop the image around the thing, or leave the box out."
+                "in the reply of classify says what); crop the image around the thing, or leave the box out.",
             )
         found |= within
     return found
@@ -55,7 +58,3 @@ def _centres(geometry: Geometry) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, 
     top, left, h, w = geometry.crop
     (H, W), (resized_h, resized_w) = geometry.original, geometry.resized
     return (top + np.arange(h) + 0.5) * H / resized_h, (left + np.arange(w) + 0.5) * W / resized_w
-
-
-def _wrong(detail: str) -> BadParameter:
-    return BadParameter(detail, errors=[FieldError("/parameters/boxes", detail)])

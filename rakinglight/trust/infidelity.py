@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rakinglight.errors import BadParameter, FieldError
+from rakinglight.errors import BadParameter
 from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.queries import Algorithm, Forward, Progress
@@ -62,7 +62,7 @@ def slope(found: Map) -> Tensor:
     """What the map says that the score gains with each value of the image, [C, H, W]. Raises BadParameter."""
     if found.signed is None:
         detail = "infidelity wants a number for each value of the image, and this map has one for each pixel alone."
-        raise BadParameter(detail, errors=[FieldError("/parameters/evaluate", detail)])
+        raise BadParameter.at("/parameters/evaluate", detail)
     if found.moved is None:
         return found.signed
     return found.signed / found.moved.where(found.moved != 0, 1)  # what was not moved adds nothing

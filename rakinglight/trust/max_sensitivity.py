@@ -21,10 +21,9 @@ N_SAMPLES, RADIUS = 10, 0.02
 def max_sensitivity(case: Case) -> Algorithm[dict[str, Any]]:
     """How much the map changes, at most, where the image hardly does: max ||phi(x + d) - phi(x)|| / ||phi(x)||.
 
-    Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019, definition 2.3, estimated over
-    draws of d uniform in a ball of linf, over the norm of the map itself as in Captum. phi is the signed map where
-    there is one, else the map. The method's own noise is the same in all, and nothing is cut to [0, 1]. Costs as many
-    maps as it has samples.
+    Yeh et al., "On the (In)fidelity and Sensitivity of Explanations", NeurIPS 2019, estimated over draws of d uniform
+    in a ball of linf, over the norm of the map itself as in Captum. phi is the signed map where there is one, else the
+    map. The method's own noise is the same in all, and nothing is cut to [0, 1]. Costs as many maps as it has samples.
     """
     phi = numbers(case.found)
     largest, size = 0.0, float(phi.norm()) or 1.0

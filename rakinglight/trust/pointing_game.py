@@ -19,8 +19,8 @@ TOLERANCE, SIDE = 15, 224
 def pointing_game(case: Case) -> Algorithm[dict[str, Any]]:
     """Whether the largest value of the map lies on the thing.
 
-    Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016, section 4.2, with its tolerance of 15
-    pixels, here in proportion to the shorter side of what the model sees: 15 at 224 px, 2.1 at 32 px.
+    Zhang et al., "Top-down Neural Attention by Excitation Backprop", ECCV 2016, with its tolerance of 15 pixels, here
+    in proportion to the shorter side of what the model sees: 15 at 224 px, 2.1 at 32 px.
 
     Returns `hit`, the `tolerance` in pixels, and the `row` and `column` of the largest value in what the model saw, the
     first in reading order where there are several.

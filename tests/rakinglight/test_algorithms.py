@@ -246,3 +246,15 @@ def test_every_algorithm_cites_its_paper_and_describes_its_arguments(method: Any
     for name in ("x", "Returns"):
         assert name in page
     assert method.summary.endswith(".")
+
+
+MAPPED = [method for operation in OPERATIONS.values() if operation.picture == "overlay" for method in operation.methods]
+
+
+@pytest.mark.parametrize("method", MAPPED, ids=lambda method: method.name)
+def test_a_method_says_whether_its_map_is_signed(small_convolution: Network, method: Any) -> None:
+    x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    chosen = method.choose(method.algorithm.__kwdefaults__ or {})
+    found = Engine([small_convolution]).drive(chosen.begin(x=x, score=Logit(1), noise=Noise(0), last_layer="0"))
+    assert method.signed == (found.signed is not None)
+    assert all(part is None or part.shape == x.shape for part in (found.signed, found.moved))

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 import rakinglight
 from model_store import digits
-from rakinglight import cli, pictures
+from rakinglight import cli, over_classify, pictures
 from rakinglight.backends.remote import RemoteBackend
-from rakinglight.call import Call, Reply
+from rakinglight.call import Address, Call, Reply
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
 from rakinglight.errors import BadParameter, InternalError, NotFound, Overloaded
@@ -67,6 +67,11 @@ def test_its_map_is_the_services_own(
     assert ours.reply["cost"]["forward_rows"] == theirs.reply["cost"]["forward_rows"]
     assert ours.reply["model"] == theirs.reply["model"]
     assert ours.reply["answered_by"]["forward"].startswith("classify at http://127.0.0.1:")
+
+
+def test_there_may_be_several_of_them(client: Client, live_service: LiveService) -> None:
+    with rakinglight.black_box(live_service.url) as another:
+        assert another.models() == client.models()
 
 
 def test_a_photograph_of_another_size_is_seen_as_the_service_sees_it(client: Client, service: Client) -> None:
@@ -132,6 +137,12 @@ class StandIn:
     def __repr__(self) -> str:
         return "http://stand-in"
 
+    def model(self, name: str, version: str | None = None) -> dict[str, Any]:  # it has one
+        return describe(self.network.card)
+
+    def close(self) -> None:
+        pass
+
     def ask(self, call: Call) -> Reply:
         self.asked.append(call)
         logits = self.network.forward.forward(torch.from_numpy(np.stack(call.images))).logits
@@ -178,6 +189,32 @@ def test_a_probability_of_nothing_stays_finite() -> None:
     logits = remote.forward(ROWS).logits
     assert logits.isfinite().all()
     torch.testing.assert_close(logits.softmax(1)[:, 2], torch.ones(5, dtype=torch.float64))
+
+
+def box(view: Any) -> Client:
+    """A client of a stand-in, all of which a caller would have of a URL."""
+    network = abacus_network((5,))
+    transport = over_classify.BlackBox(Address.of("http://stand-in"))
+    transport._service.close()
+    transport._service = StandIn(network, view)  # type: ignore[assignment]  # it describes its model and classifies
+    return Client(transport)
+
+
+def test_the_logit_of_a_box_that_tells_probabilities_is_refused() -> None:
+    image = ROWS[0].float().numpy()
+    with box(without("logit")) as client:
+        model = client.model("abacus")
+        with pytest.raises(BadParameter, match="ask for score probability or log_probability") as refused:
+            model.occlusion(image, "sliding", score="logit", window=1)
+        assert [error.pointer for error in refused.value.errors] == ["/parameters/score"]
+        for score in ("probability", "log_probability"):
+            assert model.occlusion(image, "sliding", score=score, window=1).map.shape == (2, 3)
+        assert all("logit" not in said for said in model.classify(image).entry["predictions"])
+
+
+def test_the_logit_of_a_box_that_tells_it_is_explained() -> None:
+    with box(dict) as client:
+        assert client.model("abacus").occlusion(ROWS[0].float().numpy(), "sliding", score="logit", window=1).map.any()
 
 
 @pytest.mark.parametrize(

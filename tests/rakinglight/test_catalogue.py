@@ -227,7 +227,13 @@ TEACHING = [
     ),
     ("saliency", "integrated_gradients", {"baseline": 2}, "/parameters/baseline", "is 2: .* less than or equal to 1"),
     ("saliency", "integrated_gradients", {"baseline": True}, "/parameters/baseline", "a truth value is no number"),
-    ("saliency", "second_order", {"sigma": 0}, "/parameters/sigma", "sigma is 0: input should be greater than 0"),
+    (
+        "saliency",
+        "second_order",
+        {"sigma": 0},
+        "/parameters/sigma",
+        "sigma is 0: .* or equal to 0.001",
+    ),
     (
         "saliency",
         "second_order",

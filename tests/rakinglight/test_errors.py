@@ -20,6 +20,11 @@ from rakinglight.errors import (
 each_code = pytest.mark.parametrize("kind", CODES.values(), ids=CODES)
 
 
+def test_what_is_wrong_at_one_place_is_said_in_one_line() -> None:
+    wrong = BadParameter.at("/parameters/window", "0 is no window.")
+    assert (wrong.detail, wrong.errors) == ("0 is no window.", (FieldError("/parameters/window", "0 is no window."),))
+
+
 @each_code
 def test_an_error_survives_its_problem(kind: type[errors.RakinglightError]) -> None:
     error = kind("42 is over 41; give less.", errors=[FieldError("/steps", "too many")], retry_after_s=2.5)

@@ -1,7 +1,7 @@
 """All ways of explaining at once: none depends on the others, nothing is left behind, and a map is about its class."""
 
 import gc
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from itertools import count, cycle, islice
 from typing import Any
@@ -218,3 +218,19 @@ def test_the_maps_of_two_classes_differ_and_each_is_larger_on_its_own_thing(
 def test_deconvnet_draws_the_same_whatever_the_class(lite0: Network, coffee_and_cat: Pixels) -> None:
     espresso, cat = maps_of_both(lite0, coffee_and_cat, "saliency", "deconvnet")
     assert np.corrcoef(espresso["map"].ravel(), cat["map"].ravel())[0, 1] > 0.98
+
+
+def test_deconvnet_sees_the_picture_through_max_pooling_alone(
+    lite0: Network, lenet: Network, photographs: dict[str, Pixels], digits: tuple[Pixels, Pixels]
+) -> None:
+    """Lite0 has none, so its map of a class is the same of whatever picture; LeNet-5 has."""
+
+    def maps(network: Network, pictures: Iterable[Pixels]) -> list[Pixels]:
+        asked = [Question("saliency", network.card.name, pixels, "deconvnet", {"target": 7}) for pixels in pictures]
+        return [found["signed_map"] for found in answers(network, *asked)]
+
+    coffee, *others = maps(lite0, [photographs["coffee"], photographs["chelsea"], np.zeros((9, 9, 3), np.uint8)])
+    assert all(np.array_equal(coffee, other) for other in others)
+    assert coffee.any()
+    one, other = maps(lenet, digits[0][:2] / np.float32(255))
+    assert np.abs(one - other).max() > 0.1 * np.abs(one).max()

@@ -5,7 +5,7 @@ import pytest
 import scipy.ndimage
 import torch
 
-from rakinglight.fills import BLUR, blurred, filled
+from rakinglight.fills import BLUR, filled, smoothed
 from rakinglight.noise import Noise
 from rakinglight.parameters import Filling
 
@@ -51,7 +51,7 @@ def test_the_blur_is_scipys_gaussian() -> None:
 
 def test_a_blur_leaves_one_colour_as_it_is() -> None:
     grey = torch.full((1, 9, 9), 0.3, dtype=torch.float64)
-    torch.testing.assert_close(blurred(grey, 2.0), grey, rtol=0, atol=1e-15)
+    torch.testing.assert_close(smoothed(grey, 2.0), grey, rtol=0, atol=1e-15)
 
 
 def test_a_blur_reaches_no_further_than_the_image() -> None:

@@ -128,6 +128,13 @@ def test_a_map_is_of_the_image_as_the_model_saw_it() -> None:
     assert result["seen"].dtype == np.uint8
 
 
+def test_a_map_that_is_cut_short_has_no_figures_and_says_so() -> None:
+    cut = started(Engine([NETWORK]), "saliency", method="smoothgrad", max_rows=80, n_samples=200, evaluate=["deletion"])
+    assert cut.result["partial"]
+    assert "evaluation" not in cut.result
+    assert "no figures" in cut.result["note"]
+
+
 # ── attack ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 each_method = pytest.mark.parametrize("method", ["fgsm", "pgd"])

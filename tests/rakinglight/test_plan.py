@@ -89,6 +89,18 @@ def test_there_is_a_question_for_each_image_and_part(card: Card) -> None:
     assert [q.pixels is questions[0].pixels for q in questions] == [True, True, False, False]
 
 
+@pytest.mark.parametrize(("max_rows", "share"), [(100, 33), (3, 1), (None, None)])
+def test_the_maps_of_an_image_share_its_rows(card: Card, max_rows: int | None, share: int | None) -> None:
+    found = plan(card, method=["gradient", "smoothgrad", "vargrad"])
+    assert {question.max_rows for question in found.questions([PIXELS], max_rows=max_rows)} == {share}
+
+
+def test_fewer_rows_than_maps_are_refused(card: Card) -> None:
+    with pytest.raises(BadParameter, match="max_rows is 1, which 2 maps of an image share") as found:
+        plan(card, method=["gradient", "vargrad"]).questions([PIXELS], max_rows=1)
+    assert found.value.errors[0].pointer == "/max_rows"
+
+
 @pytest.mark.parametrize(
     ("operation", "said", "pointer"),
     [

@@ -1,6 +1,7 @@
 """From a run's result to a reply, and from a reply's two outer forms back."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -229,6 +230,14 @@ def test_a_reply_comes_back_as_it_went(entry: Any, form: str) -> None:
         members = {name: value for name, value in whole.items() if name != "results"}
         back = reply.from_npz(reply.to_npz(whole["results"], members))
     assert same(back, whole)
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, np.float32("nan")])
+def test_what_json_has_no_word_for_is_null(number: float) -> None:
+    assert reply.to_json({"standard_error": number, "all": [number, 1.0]}) == {
+        "standard_error": None,
+        "all": [None, 1.0],
+    }
 
 
 def test_numpy_alone_reads_the_npz(tmp_path: Any) -> None:

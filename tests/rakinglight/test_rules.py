@@ -71,6 +71,28 @@ CALLS: dict[str, Callable[[Tensor], Tensor]] = {
     "F.relu6": functional.relu6,
     "F.hardtanh_": lambda x: functional.hardtanh_(x, -1, 3),
     "F.leaky_relu_": lambda x: functional.leaky_relu_(x, 0.1),
+    "F.threshold": lambda x: functional.threshold(x, 0, 0),
+    "F.threshold_": lambda x: functional.threshold_(x, 0, 0),
+    "F.logsigmoid": functional.logsigmoid,
+    "nn.LogSigmoid": nn.LogSigmoid(),
+    "torch.threshold": lambda x: torch.threshold(x, 0, 0),
+    "torch.clamp": lambda x: torch.clamp(x, 0),
+    "torch.clamp by name": lambda x: torch.clamp(input=x, min=0),
+    "torch.clamp_": lambda x: torch.clamp_(x, 0.0),
+    "torch.clip": lambda x: torch.clip(x, min=0),
+    "torch.clip_": lambda x: torch.clip_(x, 0),
+    "torch.clamp_min": lambda x: torch.clamp_min(x, 0),
+    "torch.clamp_min_": lambda x: torch.clamp_min_(x, 0),
+    "torch.maximum": lambda x: torch.maximum(x, torch.zeros_like(x)),
+    "Tensor.clamp": lambda x: x.clamp(min=0),
+    "Tensor.clamp by zeros": lambda x: x.clamp(min=torch.zeros(1, dtype=x.dtype)),
+    "Tensor.clamp from both sides": lambda x: x.clamp(0, 6),
+    "Tensor.clamp_": lambda x: x.clamp_(0, 6),
+    "Tensor.clip": lambda x: x.clip(0),
+    "Tensor.clip_": lambda x: x.clip_(0, max=6),
+    "Tensor.clamp_min": lambda x: x.clamp_min(0),
+    "Tensor.clamp_min_": lambda x: x.clamp_min_(0),
+    "Tensor.maximum": lambda x: x.maximum(torch.zeros(1, dtype=x.dtype)),
     "torch.relu": torch.relu,
     "torch.relu_": torch.relu_,
     "torch.selu": torch.selu,
@@ -94,6 +116,20 @@ def test_the_answer_itself_is_the_activations(activation: Callable[[Tensor], Ten
     with Ruled(("guided",)):
         found = activation(POINTS.clone())
     assert torch.equal(found, expected)
+
+
+BOUNDS: dict[str, Callable[[Tensor], Tensor]] = {
+    "from above": lambda x: x.clamp(max=0),
+    "off zero": lambda x: torch.clamp(x, 0.25, 6),
+    "off zero by another tensor": lambda x: x.clamp(min=torch.full((1,), 0.25, dtype=x.dtype)),
+    "the larger of two": lambda x: torch.maximum(x, torch.linspace(-1, 1, 5, dtype=x.dtype)),
+}
+
+
+@pytest.mark.parametrize("bound", BOUNDS.values(), ids=BOUNDS)
+@pytest.mark.parametrize("rule", ["guided", "deconvnet"])
+def test_a_bound_off_zero_is_no_rectifier(bound: Callable[[Tensor], Tensor], rule: Rule) -> None:
+    torch.testing.assert_close(passed(bound, rule), slope(bound) * BACK, rtol=0, atol=1e-15)
 
 
 def test_what_works_in_place_still_does() -> None:

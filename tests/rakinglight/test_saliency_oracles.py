@@ -3,7 +3,7 @@
 In float64 they agree to 1e-10 of the map's largest element; integrated gradients to 1e-6, as Captum rounds the weights
 of its points to float32. Lite0 is compared as it serves, in float32 (in float64 a pass takes seconds): to 1e-4, and to
 1e-2 where the map is of many points. Ours adds up in another order, and of millions of rectifiers one or two stand so
-near their kink that they flip.
+near their kink that they flip. A small network of the same rectifiers shows in float64 that the formulas are exact.
 
 Captum hooks `nn.ReLU` alone for guided backpropagation and deconvnet. So where a network has other rectifiers
 (Lite0's are ReLU6) the reference is a function of autograd, written here, in place of each of them.
@@ -46,7 +46,7 @@ from tests.plain import Plain, drive_all, module_of, plain, relative_difference
 
 N, LEVEL, STEPS = 4, 0.2, 5
 #: The layer that Grad-CAM looks at, by network.
-LAYERS = {"lenet5-digits": "c3", "efficientnet-lite0": "blocks.10", "resnet18": "layer3"}
+LAYERS = {"lenet5-digits": "c3", "efficientnet-lite0": "blocks.10", "resnet18": "layer3", "bounded": "2"}
 
 Ours = Callable[[Tensor, int, str], Algorithm[Map]]
 Peer = Callable[[nn.Module, Tensor, int, str], Tensor]
@@ -271,6 +271,33 @@ def test_on_resnet18_a_map_is_captums(
     assert near(of_residual[name][0], expected, name)
 
 
+# A seeded network of ReLU6, in float64
+
+
+@pytest.fixture(scope="module")
+def bounded() -> tuple[nn.Module, Network]:
+    """Both bounds of its rectifiers are met."""
+    module = nn.Sequential(
+        nn.Conv2d(3, 16, 3), nn.ReLU6(), nn.Conv2d(16, 16, 5, stride=2), nn.ReLU6(), nn.Flatten(), nn.Linear(2704, 9)
+    )
+    network = network_of("bounded", module, (3, 32, 32), layers={"2": (16, 13, 13)})
+    met = module[:4](speckles()[None])
+    assert ((met == 0).sum() > 100, (met == 6).sum() > 100) == (True, True)
+    return deepcopy(module), network
+
+
+@pytest.fixture(scope="module")
+def of_bounded(bounded: tuple[nn.Module, Network]) -> dict[str, list[Tensor]]:
+    return ours(bounded[1], [(speckles(), 7)])
+
+
+@pytest.mark.parametrize("name", ON_RELU6)
+def test_on_relu6_in_float64_a_map_is_the_references(
+    of_bounded: dict[str, list[Tensor]], bounded: tuple[nn.Module, Network], name: str
+) -> None:
+    assert near(of_bounded[name][0], ON_RELU6[name][1](bounded[0], speckles(), 7, LAYERS["bounded"]), name)
+
+
 # EfficientNet-Lite0, in float32
 
 
@@ -296,6 +323,21 @@ def test_on_lite0_a_map_is_the_references(
     expected = ON_RELU6[name][1](lite0_plain, cat, 281, f"module.{LAYERS['efficientnet-lite0']}")
     tolerance = 1e-2 if name in ("smoothgrad", "vargrad", "integrated_gradients") else 1e-4
     assert relative_difference(of_lite0[name][0], expected) < tolerance
+
+
+def test_by_default_grad_cam_is_captums_of_the_last_layer_with_extent(
+    lite0: Network, lite0_plain: Plain, lenet: Network, lenet_plain: Plain, cat: Tensor
+) -> None:
+    digit = torch.rand(1, 32, 32, generator=torch.Generator().manual_seed(0))
+    for network, reference, layer, x, c in (
+        (lite0, lite0_plain, "head", cat, 281),
+        (lenet, lenet_plain, "s4", digit, 3),
+    ):
+        found = Engine([network]).drive(grad_cam(x, Logit(c), network.card.last_spatial_layer))
+        assert found.facts["layer"] == layer
+        expected = captums_grad_cam(reference, x.to(reference.mean), c, f"module.{layer}")
+        assert expected.max() > 0
+        assert relative_difference(found.map, expected) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["guided_backprop", "deconvnet"])

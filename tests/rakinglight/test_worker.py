@@ -57,6 +57,14 @@ def test_a_question_is_answered_with_its_cost_and_who_answered(worker: Worker) -
     assert frame.body["answered_by"]["forward"].startswith("torch")
 
 
+def test_who_answered_patches_is_said_where_there_were_any(worker: Worker) -> None:
+    asked = {"a": ("occlusion", "sliding"), "b": ("occlusion", "rise"), "c": ("saliency", "gradient")}
+    for ticket, (operation, method) in asked.items():
+        worker.open(ticket, request(operation, method=method))
+    said = {ticket: last(worker, ticket).body["answered_by"].get("patched") for ticket in asked}
+    assert said == {"a": "whole passes", "b": None, "c": None}
+
+
 def test_a_request_may_be_bytes(worker: Worker) -> None:
     worker.open("a", bytes(request("saliency")))
     assert isinstance(last(worker, "a").body["result"]["map"], np.ndarray)

@@ -41,7 +41,7 @@ TENSOR = np.random.default_rng(1).random((3, 8, 8), dtype=np.float32)
 @pytest.fixture
 def core(small_convolution: Network, decoder: DecodePool) -> Iterator[Core]:
     engine = InProcessEngine([small_convolution])
-    yield Core(engine, Settings(grpc_port=0, images=3, steps=50, rows=5000, maps=9, runs=10), decoder)
+    yield Core(engine, Settings(grpc_port=0, images=3, steps=50, masks=200, rows=5000, maps=9, runs=10), decoder)
     engine.worker.stop()
 
 
@@ -242,6 +242,7 @@ REFUSED: dict[str, tuple[str, Answer]] = {
     "no window at all": ("occlusion", {"images": [PNG], "parameters": {"window": 0}}),
     "a stride that leaves pixels uncovered": ("occlusion", {"images": [PNG], "parameters": {"window": 2, "stride": 3}}),
     "a value that is no fill": ("occlusion", {"images": [PNG], "parameters": {"fill": 1.5}}),
+    "more masks than here": ("occlusion", {"images": [PNG], "method": "rise", "parameters": {"masks": 201}}),
     "zero masks": ("occlusion", {"images": [PNG], "method": "rise", "parameters": {"masks": 0}}),
     "more cells than pixels": ("occlusion", {"images": [PNG], "method": "rise", "parameters": {"cells": 9}}),
     "no such layer for a map": (
@@ -268,7 +269,7 @@ REFUSED: dict[str, tuple[str, Answer]] = {
     "more runs than here": ("saliency", {"images": [PNG] * 3, "compare": [{}] * 4}),
     "too few rows for one of several": (
         "saliency",
-        {"images": [PNG], "compare": [{}, {"method": "integrated_gradients"}], "max_rows": 2},
+        {"images": [PNG], "compare": [{}, {"method": "integrated_gradients"}], "max_rows": 4},
     ),
     "epsilon -1": ("attack", {"images": [PNG], "parameters": {"epsilon": -1.0}}),
     "epsilon 2 and no steps": (
@@ -312,6 +313,7 @@ TAUGHT = {
     "a stride that leaves pixels uncovered": ("/parameters/stride", "3", "2"),
     "no such layer for a map": ("/parameters/layer", "'features'", "'0'"),
     "a layer without extent": ("/parameters/layer", "'3'", "'0'"),
+    "more masks than here": ("/parameters/masks", "201", "200"),
     "zero masks": ("/parameters/masks", "0", "1"),
     "fewer targets than images": ("/parameters/target", "2 values", "3 images"),
     "more cells than pixels": ("/parameters/cells", "9", "8"),

@@ -55,7 +55,7 @@ async def test_one_result_an_image_in_order(house: House) -> None:
     assert list(together.results) == [reply.results[0] for reply in alone]
     assert together.cost == {"forward_rows": 3, "gradient_rows": 0}
     assert together.model["name"] == "small"
-    assert set(together.answered_by) == {"forward", "gradient", "patched"}
+    assert set(together.answered_by) == {"forward", "gradient"}
 
 
 async def test_the_reply_repeats_the_call(house: House) -> None:

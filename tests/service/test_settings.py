@@ -24,7 +24,7 @@ def test_the_defaults_are_those_of_the_contract() -> None:
     assert (settings.host, settings.port, settings.grpc_port) == ("127.0.0.1", 8000, 8001)
     assert settings.body_bytes == settings.reply_bytes == 64 * 2**20
     assert (settings.images, settings.image_pixels, settings.attack_pixels) == (16, 25_000_000, 4_000_000)
-    assert (settings.steps, settings.rows) == (1000, 20_000)
+    assert (settings.steps, settings.masks, settings.rows) == (1000, 10_000, 20_000)
     assert (settings.deadline_s, settings.deadline_limit_s) == (60, 600)
 
 

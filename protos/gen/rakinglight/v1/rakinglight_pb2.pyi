@@ -983,7 +983,7 @@ class Method(_message.Message):
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., parameters: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels", "steps", "rows", "deadline_s", "deadline_limit_s", "maps", "runs")
+    __slots__ = ("body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels", "steps", "rows", "deadline_s", "deadline_limit_s", "maps", "runs", "masks")
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLY_BYTES_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -997,6 +997,7 @@ class Limits(_message.Message):
     DEADLINE_LIMIT_S_FIELD_NUMBER: _ClassVar[int]
     MAPS_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
+    MASKS_FIELD_NUMBER: _ClassVar[int]
     body_bytes: int
     reply_bytes: int
     images: int
@@ -1010,4 +1011,5 @@ class Limits(_message.Message):
     deadline_limit_s: float
     maps: int
     runs: int
-    def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ...) -> None: ...
+    masks: int
+    def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ..., masks: _Optional[int] = ...) -> None: ...

@@ -10,9 +10,12 @@ sent. Methods that ask for more than scores are refused by the engine, as they a
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rakinglight.call import Address
+import numpy as np
+
+from rakinglight.call import Address, Call
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
 from rakinglight.in_process import InProcess
@@ -46,7 +49,15 @@ class BlackBox(InProcess):
         return [describe(card_of(described)) for described in self._service.models()]
 
     def read_card(self, name: str) -> Card:
-        return card_of(self._service.model(name))
+        card = card_of(self._service.model(name))
+        return replace(card, tells_logits=self._tells_logits(card))
+
+    def _tells_logits(self, card: Card) -> bool:
+        """Whether the model's answers have logits. It is asked about a black image: no description says so."""
+        black = np.zeros(card.input_shape, np.float32)
+        asked = Call.of("classify", card.name, black, version=card.version or None, include=(), top_k=1)
+        (result,) = self._service.ask(asked)["results"]
+        return all("logit" in said for said in result["predictions"])
 
     def load_network(self, card: Card) -> Network:
         from rakinglight.backends.remote import AT_ONCE, RemoteBackend
