@@ -115,7 +115,7 @@ def test_a_fault_in_a_part_is_pointed_at(model: Model, digit: Array) -> None:
         model.ask("saliency", digit, compare=[{}, {"target": "eleven"}])
     assert found.value.errors[0].pointer == "/compare/1/target"
     with pytest.raises(BadParameter) as found:
-        model.ask("saliency", digit, compare=[{}, {"method": "integrated_gradients"}], max_rows=2)
+        model.ask("saliency", digit, compare=[{}, {"method": "integrated_gradients"}], max_rows=4)
     assert str(found.value).startswith("Entry 1 of compare: ")
 
 

@@ -58,9 +58,13 @@ def test_a_question_is_answered_with_its_cost_and_who_answered(worker: Worker) -
 
 
 def test_who_answered_patches_is_said_where_there_were_any(worker: Worker) -> None:
-    asked = {"a": ("occlusion", "sliding"), "b": ("occlusion", "rise"), "c": ("saliency", "gradient")}
-    for ticket, (operation, method) in asked.items():
-        worker.open(ticket, request(operation, method=method))
+    asked = {
+        "a": request("occlusion", method="sliding", parameters={"window": 4}),
+        "b": request("occlusion", method="rise", parameters={"masks": 8}),
+        "c": request("saliency"),
+    }
+    for ticket, question in asked.items():
+        worker.open(ticket, question)
     said = {ticket: last(worker, ticket).body["answered_by"].get("patched") for ticket in asked}
     assert said == {"a": "whole passes", "b": None, "c": None}
 
