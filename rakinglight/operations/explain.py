@@ -71,12 +71,14 @@ def _explained(
     }
     if found.signed is not None:
         result["signed_map"] = found.signed.numpy()
-    if evaluate and partial:
-        result["note"] = "Time or rows ran out before the map was whole, so no figures say how far to trust it."
+    if partial:
+        result["note"] = "Time or rows ran out: the map is of what was asked by then, and no figures were made of it."
     elif evaluate:
         case = trust.Case(subject, x, c, score, found, explain, boxes)
         figures, partial = yield from so_far(trust.evaluate(case, evaluate))
         result["evaluation"] = figures
+        if partial:
+            result["note"] = f"Time or rows ran out: of the figures, {', '.join(figures) or 'none'} came about."
     if partial:
         result["partial"] = True
     return result

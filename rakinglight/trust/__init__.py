@@ -108,8 +108,8 @@ def check(figures: Collection[Figure], boxes: Sequence[Box], card: Card, method:
     if "randomization" in figures and not card.differentiable:
         raise BadParameter.at(
             "/parameters/evaluate",
-            f"{card.name} came as an ONNX file, whose weights cannot be made random; leave randomization out, or give "
-            "a recipe with safetensors.",
+            f"{card.name} came as an ONNX file, or is a black box: its weights cannot be made random; leave "
+            "randomization out, or give a recipe with safetensors.",
         )
     if not boxes and (boxed := [figure for figure in figures if figure in BOXED]):
         raise BadParameter.at(
