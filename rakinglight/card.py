@@ -84,12 +84,11 @@ class Card:
         if layer is None:
             detail = f"{self.name} has no layer whose output has height and width; take a method that needs none."
         elif layer not in self.layers:
-            detail = f"{self.name} has no layer {layer!r}: {near(layer, there)}"
+            detail = f"{self.name} has no layer {layer!r}. Of those with height and width, {near(layer, there)}"
         elif layer not in there:
             shape = "×".join(map(str, self.layers[layer]))
-            detail = (
-                f"{layer!r} of {self.name} puts out {shape}, which has no extent; the last that has is {there[-1:]}."
-            )
+            other = f"the last that has is {there[-1]!r}" if there else "no other layer has"
+            detail = f"{layer!r} of {self.name} puts out {shape}, which has no height and width; {other}."
         else:
             return
         raise BadParameter.at(pointer, detail)

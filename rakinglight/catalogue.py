@@ -263,6 +263,8 @@ def _taught(e: ValidationError, model: type[BaseModel], parameters: Mapping[str,
             value = parameters[name] if len(found["loc"]) == 1 else found["input"]
             message = found["msg"].removeprefix("Value error, ")
             errors[pointer] = f"{name} is {shown(value)}: {message[0].lower()}{message[1:]}."
+            if found["type"] in ("tuple_type", "missing"):  # of a list's form: what is listed, its meaning says
+                errors[pointer] += f" {model.model_fields[name].description}"
     return errors
 
 

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 from rakinglight.errors import BadParameter
 from rakinglight.maps import Map
 from rakinglight.noise import Noise
-from rakinglight.queries import Algorithm, Forward, Progress
+from rakinglight.queries import Algorithm, Forward, Progress, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from rakinglight.trust import Case
 
-#: Perturbations, how many of them at once (2.4 million draws at 224 px take 20 ms), and their standard deviation: five
-#: grey levels, which a person hardly sees and which reaches over the kinks of a network of rectifiers.
-N_SAMPLES, AT_ONCE, SD = 128, 16, 0.02
+#: Perturbations, and their standard deviation: five grey levels, which a person hardly sees and which reaches over the
+#: kinks of a network of rectifiers.
+N_SAMPLES, SD = 128, 0.02
 
 
 def infidelity(case: Case) -> Algorithm[dict[str, Any]]:
@@ -54,8 +54,8 @@ def infidelity(case: Case) -> Algorithm[dict[str, Any]]:
 
 def draws(x: Tensor, noise: Noise) -> Iterator[Tensor]:
     """The perturbations of x [C, H, W], in parts [n, C, H, W]."""
-    for first in range(0, N_SAMPLES, AT_ONCE):
-        yield SD * noise.normal(x.expand(min(AT_ONCE, N_SAMPLES - first), *x.shape))
+    for first in range(0, N_SAMPLES, wave(x)):
+        yield SD * noise.normal(x.expand(min(wave(x), N_SAMPLES - first), *x.shape))
 
 
 def slope(found: Map) -> Tensor:

@@ -225,6 +225,9 @@ TEACHING = [
         "/parameters/baseline",
         r"baseline is 'gray': it is 'grey', 'mean', 'blur', 'noise', or a value in \[0, 1\] such as 0.5",
     ),
+    ("saliency", None, {"evaluate": "deletion"}, "/parameters/evaluate", "evaluate is 'deletion': .* Figures that say"),
+    ("saliency", None, {"boxes": [[0, 0, 10]]}, "/parameters/boxes", r"boxes is .* \[top, left, bottom, right\]"),
+    ("saliency", None, {"boxes": [0, 0, 9, 9]}, "/parameters/boxes", r"boxes is 0: .* \[top, left, bottom, right\]"),
     ("saliency", "integrated_gradients", {"baseline": 2}, "/parameters/baseline", "is 2: .* less than or equal to 1"),
     ("saliency", "integrated_gradients", {"baseline": True}, "/parameters/baseline", "a truth value is no number"),
     (
