@@ -5,54 +5,67 @@
     rakinglight saliency cat.jpg --method gradient,grad_cam --target lynx --target tabby -o maps.png
     rakinglight occlusion cat.jpg --black-box        # asks the service to classify, and does the rest itself
     rakinglight attack *.jpg --method pgd --epsilon 4/255 --fail-on success
+    rakinglight attack cat.jpg --method pgd --steps 1000 --job    # prints an id
+    rakinglight jobs watch ID -o adversarial.png
 
 Exit codes:
     0    done
     1    done, and the outcome is the one that `--fail-on` names
     2    the command, an image or a parameter is wrong
-    3    no answer: nobody is there, too much is waiting, or time ran out
+    3    no answer: nobody is there, too much is waiting, time ran out, or the job was cancelled
     4    the key is missing, not known, or may not do that
     5    a fault of the service's or the command's own, worth a report
-    130  Ctrl-C; what was under way is cancelled
+    130  Ctrl-C; what was under way is cancelled, but a job goes on
 """
 
 from __future__ import annotations
 
 import inspect
-import json
 import logging
-import os
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
-from rakinglight import __version__, reply
+from rakinglight import __version__, cli_datasets, cli_jobs
 from rakinglight.catalogue import OPERATIONS, Operation
-from rakinglight.client import Client, Model, connect
-from rakinglight.errors import (
-    BadParameter,
-    CallerError,
-    DeadlineExceeded,
-    Forbidden,
-    RakinglightError,
-    Unauthenticated,
-    Unavailable,
-)
+from rakinglight.cli_jobs import submitted
+from rakinglight.errors import BadParameter
+from rakinglight.jobs import ServiceJob
 from rakinglight.options import options, value
 from rakinglight.plan import comparable
-from rakinglight.results import Answer, Progress
-from rakinglight.tables import answered, table
-
-DONE, FOUND, WRONG, AWAY, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+from rakinglight.tables import table
+from rakinglight.terminal import (
+    DONE,
+    AsJob,
+    AsJson,
+    BlackBox,
+    DatasetId,
+    Deadline,
+    FailOn,
+    Images,
+    KeyFile,
+    Local,
+    MaxRows,
+    Methods,
+    ModelName,
+    Output,
+    Parameters,
+    Seed,
+    Url,
+    check_output,
+    client_of,
+    echo_json,
+    followed,
+    judge,
+    numbered,
+    print_table,
+    show,
+    taught,
+)
 
 log = logging.getLogger("rakinglight.cli")
 
@@ -72,46 +85,6 @@ def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"rakinglight {__version__}")
         raise typer.Exit(DONE)
-
-
-# ── options that several commands take ──────────────────────────────────────────────────────────────────────────────
-
-Images = Annotated[list[str], typer.Argument(help="Image files; - reads one from standard input.", show_default=False)]
-ModelName = Annotated[str, typer.Option("--model", "-m", help="The model that is asked.")]
-Url = Annotated[str, typer.Option(envvar="RAKINGLIGHT_URL", help="The service.")]
-KeyFile = Annotated[
-    Path | None, typer.Option(help="A file with the key of the service; or set RAKINGLIGHT_KEY to the key itself.")
-]
-Local = Annotated[bool, typer.Option("--local", help="Ask no service: the same engine, in this process.")]
-BlackBox = Annotated[
-    bool, typer.Option("--black-box", help="Ask the service to classify, no more: the method runs in this process.")
-]
-Methods = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--method", help="The method; without it, the operation's first. Maps of several, a,b,c, are side by side."
-    ),
-]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--parameter", "-p", help="Any parameter, as name=value; the value is JSON or text.", metavar="NAME=VALUE"
-    ),
-]
-FailOn = Annotated[
-    Literal["success", "failure"] | None,
-    typer.Option(help="Exit with 1 if any attack comes to this: a gate for pipelines."),
-]
-Seed = Annotated[int, typer.Option(help="Every random choice follows it.")]
-Deadline = Annotated[float | None, typer.Option(help="Seconds; what is reached by then is the answer.")]
-MaxRows = Annotated[int | None, typer.Option(help="Rows that each image may send through the network.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the reply as JSON, for programs.")]
-Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", "-o", help="Keep the pictures: a .png file for the main one, .npz for all arrays, or a folder."
-    ),
-]
 
 
 # ── commands ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -140,17 +113,17 @@ def models(
     as_json: AsJson = False,
 ) -> None:
     """Show which models can be asked, and by which operations and methods."""
-    with _taught(context), _client(url, key_file, local) as client:
+    with taught(context), client_of(url, key_file, local) as client:
         described = client.models()
         if as_json:
-            typer.echo(json.dumps({"models": described}))
+            echo_json({"models": described})
             return
         found = table("model", "version", "input", "classes", "operations")
         for model in described:
             size = " × ".join(map(str, model["input"]["shape"]))
             operations = ", ".join(operation["name"] for operation in model.get("operations", ()))
             found.add_row(model["name"], model.get("version", ""), size, str(len(model["labels"])), operations)
-        _print(found)
+        print_table(found)
 
 
 def command(operation: Operation) -> Callable[..., None]:
@@ -158,15 +131,17 @@ def command(operation: Operation) -> Callable[..., None]:
 
     def ask(
         context: typer.Context,
-        images: Images,
+        images: Images = None,
         *,
         model: ModelName = "efficientnet-lite0",
         method: Methods = None,
         fail_on: FailOn = None,
+        dataset: DatasetId = None,
         parameter: Parameters = None,
         seed: Seed = 0,
         deadline: Deadline = None,
         max_rows: MaxRows = None,
+        job: AsJob = False,
         url: Url = "http://127.0.0.1:8000",
         key_file: KeyFile = None,
         local: Local = False,
@@ -175,25 +150,37 @@ def command(operation: Operation) -> Callable[..., None]:
         output: Output = None,
         **given: Any,
     ) -> None:
-        with _taught(context):
+        with taught(context):
+            names = images or []
+            if bool(names) == bool(dataset):
+                raise BadParameter("Give images or a --dataset, and not both.")
             targets = given.pop("target", None) if comparable(operation) else None
             parameters = _parameters(given, parameter)
             asked = _asked(
                 operation, [name for names in method or () for name in names.split(",")], targets, parameters
             )
-            _check_output(output, operation, len(images))
-            asked |= {"seed": seed, "deadline_s": deadline, "max_rows": max_rows}
-            with _client(url, key_file, local, black_box) as client:
-                answers = _ask(client.model(model), operation.name, images, asked)
-            _keep(answers, images, operation, output)
-            if as_json:
-                typer.echo(json.dumps(reply.to_json(answers[0].reply)))
-            else:
-                _print(answered(operation.name, images, answers))
-                if operation.picture and output is None:
-                    _say(f"-o {operation.picture}.png keeps the picture, -o FOLDER all of them, -o all.npz all arrays.")
-            if fail_on and any(answer.success == (fail_on == "success") for answer in answers):
-                raise typer.Exit(FOUND)
+            check_output(output, operation, len(names))
+            asked |= {"dataset": dataset, "seed": seed, "deadline_s": deadline, "max_rows": max_rows}
+            files = [sys.stdin.buffer.read() if name == "-" else Path(name) for name in names]
+            if job and (local or black_box or output or fail_on):
+                raise BadParameter(
+                    "--job has a service do the work later, so it does not go with --local, --black-box, -o or "
+                    "--fail-on; `rakinglight jobs watch` takes the last two."
+                )
+            with client_of(url, key_file, local, black_box) as client:
+                asking = client.model(model)
+                if job:
+                    accepted = asking.submit(operation.name, files, **asked)
+                    assert isinstance(accepted, ServiceJob), "only a service has --job"
+                    submitted(accepted, as_json=as_json)
+                    return
+                if sys.stderr.isatty():
+                    news = asking.stream(operation.name, files, **asked)
+                    answers = followed(news, operation.name, lambda i: names[i] if names else f"image {i}")
+                else:
+                    answers = asking.ask(operation.name, files, **asked)
+            show(operation, names or numbered(len(answers)), answers, output, as_json=as_json)
+            judge(answers, fail_on)
 
     own = dict(inspect.signature(ask, eval_str=True).parameters)
     del own["given"]
@@ -209,6 +196,10 @@ def command(operation: Operation) -> Callable[..., None]:
 
 for _operation in OPERATIONS.values():
     app.command(_operation.name, help=_operation.summary)(command(_operation))
+
+
+app.add_typer(cli_jobs.app, name="jobs")
+app.add_typer(cli_datasets.app, name="datasets")
 
 
 def main() -> None:
@@ -228,27 +219,7 @@ def add_commands(app: typer.Typer) -> None:
             register(app)
 
 
-# ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def _client(url: str, key_file: Path | None, local: bool, black_box: bool = False) -> Iterator[Client]:
-    if local and black_box:
-        raise BadParameter("--local asks no service and --black-box asks one to classify; give one of the two.")
-    if local:
-        from rakinglight.in_process import local as in_process
-
-        client = in_process(say=_say)
-    else:
-        key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get("RAKINGLIGHT_KEY")
-        if black_box:
-            from rakinglight.over_classify import black_box as asking
-
-            client = asking(url, key)
-        else:
-            client = connect(url, key)
-    with client:
-        yield client
+# ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _asked(
@@ -279,31 +250,6 @@ def _asked(
     return {"method": methods[0] if len(methods) == 1 else list(methods) or None, **parameters}
 
 
-def _ask(model: Model, operation: str, images: Sequence[str], options: Mapping[str, Any]) -> list[Any]:
-    """The answers, one an image; with a bar for each image and map meanwhile, where somebody sees it."""
-    files = [sys.stdin.buffer.read() if name == "-" else Path(name) for name in images]
-    if not sys.stderr.isatty():
-        return list(model.ask(operation, files, **options))
-
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bars
-
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    answers: list[Answer] = []
-    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
-        tasks = {(i, 0): bars.add_task(escape(f"{operation} {name}"), total=None) for i, name in enumerate(images)}
-        for news in model.stream(operation, files, **options):
-            if isinstance(news, Progress):
-                place = news.image, news.map or 0
-                if place not in tasks:
-                    name = escape(f"{operation} {images[news.image]}, map {place[1] + 1}")
-                    tasks[place] = bars.add_task(name, total=None)
-                bars.update(tasks[place], total=news.of, completed=news.step)
-            else:
-                answers = news
-    return answers
-
-
 def _parameters(given: Mapping[str, Any], pairs: Sequence[str] | None) -> dict[str, Any]:
     """What the options and `-p` said. Raises BadParameter where a pair has no `=`."""
     parameters = {name: value for name, value in given.items() if value not in (None, [])}
@@ -313,121 +259,6 @@ def _parameters(given: Mapping[str, Any], pairs: Sequence[str] | None) -> dict[s
             raise BadParameter(f"-p {pair!r} names no parameter; it looks like -p steps=20.")
         parameters[name.replace("-", "_")] = value(text)
     return parameters
-
-
-# ── showing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _print(found: Table) -> None:
-    # Where nobody looks, lines stay whole: they are for grep.
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(found)
-
-
-def _say(words: str) -> None:
-    """A remark to whoever sits there; a program does not want it."""
-    if sys.stderr.isatty():
-        typer.echo(words, err=True)
-
-
-# ── keeping ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _check_output(output: Path | None, operation: Operation, images: int) -> None:
-    """Refuse what could not be written, before any work is spent on it."""
-    if output is None or output.suffix == ".npz":
-        return
-    if operation.picture is None:
-        raise BadParameter(f"{operation.name} draws no picture for {output}; give -o FILE.npz to keep the numbers.")
-    if output.suffix and output.suffix != ".png" and not output.is_dir():
-        raise BadParameter(
-            f"{output} is neither .png nor .npz; pictures are PNG, so that no pixel is changed by saving."
-        )
-    if output.suffix == ".png" and operation.name == "attack" and images > 1:
-        raise BadParameter(f"{images} adversarial pictures do not go into {output}; give a folder.")
-
-
-def _keep(answers: Sequence[Answer], images: Sequence[str], operation: Operation, output: Path | None) -> None:
-    """Write the files that were asked for."""
-    if output is None:
-        return
-    for path, content in _files(answers, images, operation, output):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-        _say(f"wrote {path}")
-
-
-def _files(
-    answers: Sequence[Answer], images: Sequence[str], operation: Operation, output: Path
-) -> Iterator[tuple[Path, bytes]]:
-    """What goes where under `output`."""
-    whole = answers[0].reply
-    if output.suffix == ".npz":
-        yield output, reply.to_npz(whole["results"], {k: v for k, v in whole.items() if k != "results"})
-        return
-    if output.suffix == ".png":
-        names = [Path(name).name for name in images]
-        yield output, reply.picture(operation, [answer.entry for answer in answers], names)
-        return
-    stems = ["image" if name == "-" else Path(name).stem for name in images]
-    seen: Counter[str] = Counter()
-    for stem, answer in zip(stems, answers, strict=True):
-        seen[stem] += 1
-        unique = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
-        for what, raw in _pictures(answer.entry, operation):
-            yield output / f"{unique}-{what}.png", raw
-
-
-def _pictures(entry: Mapping[str, Any], operation: Operation) -> Iterator[tuple[str, bytes]]:
-    """The pictures of one image's entry as PNG, by name; those of compared maps with the map's place and method."""
-    for name in operation.include:
-        part = entry.get(name)
-        raw = part.get("picture") if isinstance(part, dict) else part
-        if isinstance(raw, bytes):
-            yield name, raw
-    for place, found in enumerate(entry.get("maps", ())):
-        for name, raw in _pictures(found, operation):
-            yield f"{name}-{place + 1}-{found['method']}", raw
-
-
-# ── failing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def _taught(context: typer.Context) -> Iterator[None]:
-    """Turn what goes wrong into a message that teaches and an exit code that means something."""
-    try:
-        yield
-    except RakinglightError as e:
-        _fail(context, e, e.detail, _code(e))
-    except OSError as e:
-        where = f"{e.filename}: " if e.filename else ""
-        _fail(context, e, f"{where}{e.strerror or e}.", WRONG)
-    except KeyboardInterrupt:
-        typer.echo("Cancelled.", err=True)
-        raise typer.Exit(INTERRUPTED) from None
-    except typer.Exit:
-        raise
-    except Exception as e:  # a fault of ours: the shell must not take it for the outcome of an attack
-        _fail(context, e, f"{type(e).__name__}: {e}. That is a fault of its own; --debug shows where.", BROKEN)
-
-
-def _fail(context: typer.Context, error: Exception, message: str, code: int) -> None:
-    if context.obj:
-        Console(stderr=True).print_exception()
-    typer.echo(f"rakinglight {context.info_name}: {message}", err=True)
-    raise typer.Exit(code) from error
-
-
-def _code(error: RakinglightError) -> int:
-    match error:
-        case Unauthenticated() | Forbidden():
-            return REFUSED
-        case CallerError():
-            return WRONG
-        case Unavailable() | DeadlineExceeded():
-            return AWAY
-        case _:
-            return BROKEN
 
 
 if __name__ == "__main__":

@@ -14,20 +14,22 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
-from concurrent.futures import CancelledError, Future
+from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
-from typing import Any, Generic, Literal, Protocol, Self, TypeVar, overload
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
-from rakinglight.call import Address, Call, Image, Method, Reply
+from rakinglight.call import Call, Image, Method, Reply
+from rakinglight.errors import BadParameter
+from rakinglight.flows import Address, segment
+from rakinglight.jobs import AsyncJob, Job, ServiceJob, State, Stream, answered
 from rakinglight.over_http import AsyncHttpTransport, HttpTransport
-from rakinglight.results import Answer, Attack, Classification, Occlusion, Progress, Saliency, answers
+from rakinglight.packing import packed
+from rakinglight.results import Answer, Attack, Classification, Occlusion, Progress, Saliency
 
-R = TypeVar("R")
 A = TypeVar("A", bound=Answer)
 
-State = Literal["running", "succeeded", "failed", "cancelled"]
+Answers = list[Any]
 
 
 def connect(url: str = "http://127.0.0.1:8000", key: str | None = None, *, timeout: float | None = None) -> Client:
@@ -46,14 +48,6 @@ def connect_async(
     return AsyncClient(AsyncHttpTransport(Address.of(url, key, timeout)))
 
 
-class Stream(Protocol):
-    """The news of one call: progress, and the reply as the last. `close` cancels the work, from any thread."""
-
-    def __iter__(self) -> Iterator[Progress | Reply]: ...
-
-    def close(self) -> None: ...
-
-
 class Transport(Protocol):
     """How a client's calls reach an engine: `over_http`, or `in_process`."""
 
@@ -64,6 +58,8 @@ class Transport(Protocol):
     def ask(self, call: Call) -> Reply: ...
 
     def stream(self, call: Call) -> Stream: ...
+
+    def submit(self, call: Call) -> Job[Any]: ...
 
     def close(self) -> None: ...
 
@@ -98,6 +94,44 @@ class Client:
         """The model called `name`; the newest version where none is given. Nothing is sent yet."""
         return Model(self._transport, name, version)
 
+    def jobs(self, state: State | None = None) -> Iterator[ServiceJob[Answers]]:
+        """Your jobs, newest first, page by page; those in `state` alone, if one is named."""
+        service = self._service
+        for members in service.news(service.address.pages("jobs", "jobs", state=state)):
+            yield ServiceJob(service, members)
+
+    def job(self, job: str) -> ServiceJob[Answers]:
+        """The job of this id. Its result is a list, one answer an image. Raises NotFound, and Expired."""
+        return ServiceJob(self._service, {"id": job}).refresh()
+
+    def datasets(self) -> Iterator[dict[str, Any]]:
+        """The datasets that you may use, as the service describes them: those that it offers, and yours."""
+        return self._service.news(self._service.address.pages("datasets", "datasets"))
+
+    def dataset(self, dataset: str) -> dict[str, Any]:
+        """The dataset of this id: its name, how many images, their classes. Raises NotFound."""
+        return dict(self._service.run(self._service.address.get(f"datasets/{segment(dataset)}")))
+
+    def upload_dataset(self, path: str | Path, name: str | None = None) -> dict[str, Any]:
+        """Have the service keep the images in `path`: a folder by class, a zip of one, or an NPZ.
+
+        name  by default that of the file or folder
+        Returns the dataset, whose "id" goes as `dataset` into calls. Raises NotADataset, which says what is wrong.
+        """
+        return self._service.run(self._service.address.upload(*_upload(path, name)))
+
+    def delete_dataset(self, dataset: str) -> None:
+        """Forget a dataset. Jobs that are about it keep what they need."""
+        self._service.run(self._service.address.delete(f"datasets/{segment(dataset)}"))
+
+    @property
+    def _service(self) -> HttpTransport:
+        if not isinstance(self._transport, HttpTransport):
+            raise BadParameter(
+                f"A client of {self._transport} keeps no jobs and no datasets; ask a service, `rakinglight.connect`."
+            )
+        return self._transport
+
 
 class Model:
     """One model. Each operation is asked with an image, or a list, and gives an answer, or a list."""
@@ -118,28 +152,28 @@ class Model:
         """Its labels, layers, input, provenance, and the operations and methods with their parameters."""
         return self._transport.model(self.name, self.version)
 
-    def ask(self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any) -> Any:
+    def ask(self, operation: str, images: Image | Sequence[Image] = (), method: Method = None, **options: Any) -> Any:
         """`operation` by its name: what `.classify`, `.saliency`, `.occlusion` and `.attack` are short for."""
         return Asking[Answer](self, operation)(images, method, **options)
 
     def stream(
-        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> Generator[Progress | Any, None, None]:
         """The progress of `operation` as it comes, and its answer as the last."""
         return Asking[Answer](self, operation).stream(images, method, **options)
 
     def submit(
-        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> Job[Any]:
-        """`operation` in the background."""
+        """`operation`, not waited for."""
         return Asking[Answer](self, operation).submit(images, method, **options)
 
 
 class Asking(Generic[A]):
     """One operation of one model, to be called.
 
-    The options are those of `Call.of`: `compare`, `include`, `seed`, `deadline_s`, `max_rows`, `purpose`, and by their
-    names the parameters of the operation and the method.
+    The options are those of `Call.of`: `dataset`, `compare`, `include`, `seed`, `deadline_s`, `max_rows`, `purpose`,
+    and by their names the parameters of the operation and the method.
     """
 
     def __init__(self, model: Model, operation: str) -> None:
@@ -152,79 +186,28 @@ class Asking(Generic[A]):
     @overload
     def __call__(self, images: Image, method: Method = None, **options: Any) -> A: ...
     @overload
-    def __call__(self, images: Sequence[Image], method: Method = None, **options: Any) -> list[A]: ...
-    def __call__(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> A | list[A]:
+    def __call__(self, images: Sequence[Image] = (), method: Method = None, **options: Any) -> list[A]: ...
+    def __call__(self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any) -> A | list[A]:
         """Ask, and wait for the answer. Raises what the service raises (`rakinglight.errors`)."""
         call = self._call(images, method, options)
-        answer: A | list[A] = _answered(call, self._model._transport.ask(call))
+        answer: A | list[A] = answered(self._model._transport.ask(call), listed=call.listed)
         return answer
 
     def stream(
-        self, images: Image | Sequence[Image], method: Method = None, **options: Any
+        self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> Generator[Progress | A | list[A], None, None]:
         """The progress as it comes, and the answer as the last. Leaving the loop cancels the work."""
         call = self._call(images, method, options)
         with closing(self._model._transport.stream(call)) as stream:
             for news in stream:
-                yield news if isinstance(news, Progress) else _answered(call, news)
+                yield news if isinstance(news, Progress) else answered(news, listed=call.listed)
 
-    def submit(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> Job[A | list[A]]:
-        """Ask in the background."""
-        call = self._call(images, method, options)
-        return Job(self._model._transport.stream(call), lambda reply: _answered(call, reply))
+    def submit(self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any) -> Job[A | list[A]]:
+        """Have it done without waiting. At a service it goes on when this process ends (`rakinglight.jobs`)."""
+        return self._model._transport.submit(self._call(images, method, options))
 
     def _call(self, images: Image | Sequence[Image], method: Method, options: dict[str, Any]) -> Call:
         return Call.of(self._operation, self._model.name, images, method, version=self._model.version, **options)
-
-
-class Job(Generic[R]):
-    """A call under way in the background.
-
-    progress  the newest that is known, of any of its images
-    """
-
-    def __init__(self, stream: Stream, read: Callable[[Reply], R]) -> None:
-        self.progress: Progress | None = None
-        self._stream = stream
-        self._read = read
-        self._future: Future[R] = Future()
-        self._cancelled = False
-        threading.Thread(target=self._run, name="rakinglight-job", daemon=True).start()
-
-    def __repr__(self) -> str:
-        p = self.progress
-        return f"<Job: {self.state}{f', step {p.step} of {p.of}' if p and self.state == 'running' else ''}>"
-
-    @property
-    def state(self) -> State:
-        if not self._future.done():
-            return "running"
-        error = self._future.exception()
-        return "succeeded" if error is None else "cancelled" if isinstance(error, CancelledError) else "failed"
-
-    def result(self, timeout: float | None = None) -> R:
-        """The answer, waited for up to `timeout` seconds.
-
-        Raises what the service raised, TimeoutError, or CancelledError (of `concurrent.futures`).
-        """
-        return self._future.result(timeout)
-
-    def cancel(self) -> None:
-        """Give up: the service frees its rows before the next pass."""
-        self._cancelled = True
-        self._stream.close()
-
-    def _run(self) -> None:
-        try:
-            for news in self._stream:
-                if isinstance(news, Progress):
-                    self.progress = news
-                else:
-                    self._future.set_result(self._read(news))
-                    return
-            raise CancelledError
-        except BaseException as e:
-            self._future.set_exception(CancelledError() if self._cancelled else e)
 
 
 # ── with asyncio: the same names ────────────────────────────────────────────────────────────────────────────────────
@@ -254,6 +237,27 @@ class AsyncClient:
     def model(self, name: str, version: str | None = None) -> AsyncModel:
         return AsyncModel(self._transport, name, version)
 
+    async def jobs(self, state: State | None = None) -> AsyncGenerator[AsyncJob[Answers], None]:
+        async with aclosing(self._transport.news(self._transport.address.pages("jobs", "jobs", state=state))) as found:
+            async for members in found:
+                yield AsyncJob(self._transport, members)
+
+    async def job(self, job: str) -> AsyncJob[Answers]:
+        return await AsyncJob[Answers](self._transport, {"id": job}).refresh()
+
+    def datasets(self) -> AsyncGenerator[dict[str, Any], None]:
+        return self._transport.news(self._transport.address.pages("datasets", "datasets"))
+
+    async def dataset(self, dataset: str) -> dict[str, Any]:
+        return dict(await self._transport.run(self._transport.address.get(f"datasets/{segment(dataset)}")))
+
+    async def upload_dataset(self, path: str | Path, name: str | None = None) -> dict[str, Any]:
+        upload = await asyncio.to_thread(_upload, path, name)
+        return await self._transport.run(self._transport.address.upload(*upload))
+
+    async def delete_dataset(self, dataset: str) -> None:
+        await self._transport.run(self._transport.address.delete(f"datasets/{segment(dataset)}"))
+
 
 class AsyncModel:
     """`Model`, for asyncio."""
@@ -273,18 +277,20 @@ class AsyncModel:
     async def describe(self) -> dict[str, Any]:
         return await self._transport.model(self.name, self.version)
 
-    async def ask(self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any) -> Any:
+    async def ask(
+        self, operation: str, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
+    ) -> Any:
         return await AsyncAsking[Answer](self, operation)(images, method, **options)
 
     def stream(
-        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
+        self, operation: str, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> AsyncGenerator[Progress | Any, None]:
         return AsyncAsking[Answer](self, operation).stream(images, method, **options)
 
-    def submit(
-        self, operation: str, images: Image | Sequence[Image], method: Method = None, **options: Any
+    async def submit(
+        self, operation: str, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> AsyncJob[Any]:
-        return AsyncAsking[Answer](self, operation).submit(images, method, **options)
+        return await AsyncAsking[Answer](self, operation).submit(images, method, **options)
 
 
 class AsyncAsking(Generic[A]):
@@ -300,71 +306,38 @@ class AsyncAsking(Generic[A]):
     @overload
     async def __call__(self, images: Image, method: Method = None, **options: Any) -> A: ...
     @overload
-    async def __call__(self, images: Sequence[Image], method: Method = None, **options: Any) -> list[A]: ...
-    async def __call__(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> A | list[A]:
+    async def __call__(self, images: Sequence[Image] = (), method: Method = None, **options: Any) -> list[A]: ...
+    async def __call__(
+        self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
+    ) -> A | list[A]:
         call = self._call(images, method, options)
-        answer: A | list[A] = _answered(call, await self._model._transport.ask(call))
+        answer: A | list[A] = answered(await self._model._transport.ask(call), listed=call.listed)
         return answer
 
     async def stream(
-        self, images: Image | Sequence[Image], method: Method = None, **options: Any
+        self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> AsyncGenerator[Progress | A | list[A], None]:
         call = self._call(images, method, options)
         async with aclosing(self._model._transport.stream(call)) as stream:
             async for news in stream:
-                yield news if isinstance(news, Progress) else _answered(call, news)
+                yield news if isinstance(news, Progress) else answered(news, listed=call.listed)
 
-    def submit(self, images: Image | Sequence[Image], method: Method = None, **options: Any) -> AsyncJob[A | list[A]]:
-        call = self._call(images, method, options)
-        return AsyncJob(self._model._transport.stream(call), lambda reply: _answered(call, reply))
+    async def submit(
+        self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
+    ) -> AsyncJob[A | list[A]]:
+        return await self._model._transport.submit(self._call(images, method, options))
 
     def _call(self, images: Image | Sequence[Image], method: Method, options: dict[str, Any]) -> Call:
         return Call.of(self._operation, self._model.name, images, method, version=self._model.version, **options)
 
 
-class AsyncJob(Generic[R]):
-    """`Job`, for asyncio. It runs as a task of the loop that submitted it."""
-
-    def __init__(self, stream: AsyncGenerator[Progress | Reply, None], read: Callable[[Reply], R]) -> None:
-        self.progress: Progress | None = None
-        self._read = read
-        self._task = asyncio.create_task(self._run(stream))
-
-    def __repr__(self) -> str:
-        p = self.progress
-        return f"<AsyncJob: {self.state}{f', step {p.step} of {p.of}' if p and self.state == 'running' else ''}>"
-
-    @property
-    def state(self) -> State:
-        if not self._task.done():
-            return "running"
-        if self._task.cancelled():
-            return "cancelled"
-        return "failed" if self._task.exception() else "succeeded"
-
-    async def result(self, timeout: float | None = None) -> R:  # noqa: ASYNC109  the same name as in `Job`
-        """The answer. Raises what the service raised, TimeoutError, or `asyncio.CancelledError`."""
-        return await asyncio.wait_for(asyncio.shield(self._task), timeout)
-
-    def cancel(self) -> None:
-        self._task.cancel()
-
-    async def _run(self, stream: AsyncGenerator[Progress | Reply, None]) -> R:
-        async with aclosing(stream):
-            async for news in stream:
-                if not isinstance(news, Progress):
-                    return self._read(news)
-                self.progress = news
-        raise AssertionError("a stream ends with its reply or raises")
-
-
 # ── shared ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _answered(call: Call, reply: Reply) -> Any:
-    """The answer to `call`: one for one image, a list for a list."""
-    several = answers(reply)
-    return several if call.listed else several[0]
+def _upload(path: str | Path, name: str | None) -> tuple[str, bytes, str]:
+    """What is uploaded of the dataset at `path`: its name, its content and its media type."""
+    path = Path(path)
+    return name or path.resolve().stem, *packed(path)
 
 
 def _named(name: str, version: str | None) -> str:

@@ -178,10 +178,12 @@ class Engine:
         """Begin runs while there is room: next is the first in line of the caller with the fewest aboard."""
         while self.waiting and len(self.running) < self.live_limit:
             aboard = Counter(run.caller for run in self.running)
-            run = min(self.waiting, key=lambda run: aboard[run.caller])
-            self.waiting.remove(run)
-            self.running.append(run)
-            self._advance(run)
+            self._begin(min(self.waiting, key=lambda run: aboard[run.caller]))
+
+    def _begin(self, run: Run[Any]) -> None:
+        self.waiting.remove(run)
+        self.running.append(run)
+        self._advance(run)
 
     def _advance(self, run: Run[Any], answer: Any = None, error: BaseException | None = None) -> None:
         """Send `answer` (or throw `error`) and go on to the next query, or to the end."""
@@ -250,14 +252,17 @@ class Engine:
     def _stop_the_late(self) -> None:
         """Tell the runs whose deadline has come to stop; end those that were told and went on."""
         now = time.monotonic()
+        for run in [run for run in self.waiting if run.deadline <= now]:
+            if run.cost.rows:  # it was taken up again: it has something to show, and is begun to show it
+                self._begin(run)
+            else:
+                self._end(run, error=run.nothing_to_show(Stopped("deadline")))
         for run in [run for run in self.running if run.deadline <= now and run.query]:
             if run.stopped and run.stopped.reason == "deadline":
                 self._end(run, error=DeadlineExceeded("The run went on after it was told to stop."))
             else:
                 run.stopped, run.deadline = Stopped("deadline"), now + GRACE_S
                 self._advance(run, error=run.stopped)
-        for run in [run for run in self.waiting if run.deadline <= now]:
-            self._end(run, error=run.nothing_to_show(Stopped("deadline")))
 
     def _end(self, run: Run[Any], *, value: Any = None, error: BaseException | None = None) -> None:
         if run.over:

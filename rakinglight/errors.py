@@ -8,13 +8,18 @@
     │   ├── NotFound                 404  no such model, layer, job or route
     │   ├── MethodNotAllowed         405  the route exists, the verb does not
     │   ├── NotAcceptable            406  a form was asked for that the answer does not have
+    │   ├── Conflict                 409  it contradicts what is there already
+    │   ├── Expired                  410  it was here, and its time is over
     │   ├── TooLarge                 413  a limit on size was passed
     │   ├── NotAnImage               415  the bytes are no image that this service opens
     │   ├── BadParameter             422  a value is out of range, unknown, or contradicts another
-    │   └── RunKillsWorker           422  this run ended every worker that it boarded
+    │   ├── NotADataset              422  the bytes are no dataset that this service takes
+    │   ├── RunKillsWorker           422  this run ended every worker that it boarded
+    │   └── JobCancelled             409  somebody cancelled the job before there was anything to show
     ├── Unavailable                  503  waiting helps
     │   ├── Overloaded               503  more work is waiting than can be taken on
-    │   └── EngineAway               503  no worker is there to answer
+    │   ├── EngineAway               503  no worker is there to answer
+    │   └── StorageAway              503  the database, or the store of artifacts, cannot be reached or is full
     ├── DeadlineExceeded             504  time ran out before there was anything to show
     └── InternalError                500  our own fault, always worth a report
 
@@ -117,6 +122,16 @@ class NotAcceptable(CallerError):
     status, code, title = 406, "NOT_ACCEPTABLE", "The answer does not come in that form"
 
 
+class Conflict(CallerError):
+    status, code, title = 409, "CONFLICT", "That contradicts what is there already"
+    grpc_status = "ALREADY_EXISTS"
+
+
+class Expired(CallerError):
+    status, code, title = 410, "EXPIRED", "It was here, and its time is over"
+    grpc_status = "NOT_FOUND"
+
+
 class TooLarge(CallerError):
     status, code, title = 413, "TOO_LARGE", "That is more than is taken"
     grpc_status = "RESOURCE_EXHAUSTED"
@@ -135,9 +150,18 @@ class BadParameter(CallerError):
         return cls(detail, errors=[FieldError(pointer, detail)])
 
 
+class NotADataset(CallerError):
+    status, code, title = 422, "NOT_A_DATASET", "The bytes are no dataset"
+
+
 class RunKillsWorker(CallerError):
     status, code, title = 422, "RUN_KILLS_WORKER", "This run ended every worker that took it up"
     grpc_status = "FAILED_PRECONDITION"
+
+
+class JobCancelled(CallerError):
+    status, code, title = 409, "JOB_CANCELLED", "The job was cancelled before there was anything to show"
+    grpc_status = "CANCELLED"
 
 
 class Unavailable(RakinglightError):
@@ -153,6 +177,10 @@ class Overloaded(Unavailable):
 
 class EngineAway(Unavailable):
     status, code, title = 503, "ENGINE_AWAY", "No worker is there to answer"
+
+
+class StorageAway(Unavailable):
+    status, code, title = 503, "STORAGE_AWAY", "The database or the store of artifacts cannot be used"
 
 
 class DeadlineExceeded(RakinglightError):

@@ -23,9 +23,10 @@ import numpy as np
 from rakinglight import archives, catalogue, images
 from rakinglight.call import DEADLINE_S, Call, Reply
 from rakinglight.card import Card
-from rakinglight.client import Client, Stream
+from rakinglight.client import Client
 from rakinglight.description import describe
-from rakinglight.errors import EngineAway, NotFound, from_problem, near
+from rakinglight.errors import BadParameter, EngineAway, NotFound, from_problem, near
+from rakinglight.jobs import LocalJob, Stream, answered
 from rakinglight.plan import Plan
 from rakinglight.question import Question
 from rakinglight.results import Progress
@@ -86,6 +87,9 @@ class InProcess:
 
     def stream(self, call: Call) -> Stream:
         return _LocalStream(self, call, watched=True)
+
+    def submit(self, call: Call) -> LocalJob[Any]:
+        return LocalJob(self.stream(call), lambda reply: answered(reply, listed=call.listed))
 
     def close(self) -> None:
         """Cancel what is under way and let the models go."""
@@ -175,6 +179,10 @@ class _LocalStream:
 
     def __iter__(self) -> Iterator[Progress | Reply]:
         begun, call = time.monotonic(), self._call
+        if call.dataset is not None:
+            raise BadParameter.at(
+                "/dataset", "A dataset is kept by a service, and none is asked here; give the images."
+            )
         card = self._transport.card(call.model, call.version)
         plan = Plan.of(
             card,
@@ -208,7 +216,9 @@ class _LocalStream:
         answered = [bodies[number] for number in range(len(questions))]
         request_id = uuid.uuid4().hex
         results = plan.results(questions, answered, request_id=request_id)
-        yield plan.reply(results, answered, seed=call.seed, begun=begun, request_id=request_id).members()
+        yield plan.reply(
+            results, answered, seed=call.seed, seconds=time.monotonic() - begun, request_id=request_id
+        ).members()
 
     def close(self) -> None:
         self._closed.set()

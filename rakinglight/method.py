@@ -16,8 +16,8 @@ R = TypeVar("R")
 class Method(Generic[R]):
     """An algorithm that callers may name.
 
-    What it takes by position, the operation offers (`x`, `goal`, `score`, `noise`) and it takes what it names; what it
-    takes by keyword alone are the caller's parameters.
+    What it takes by position, the operation offers (`x`, `goal`, `score`, `noise`, `state`) and it takes what it names;
+    what it takes by keyword alone are the caller's parameters.
 
     defaults  those of the operation's parameters that are others by this method
     fits      takes the shape of the image, [C, H, W], and what it names of the parameters; raises BadParameter where

@@ -20,6 +20,15 @@ class Noise:
     def __repr__(self) -> str:
         return f"Noise(seed={self.seed})"
 
+    @property
+    def state(self) -> Tensor:
+        """Where the draws have come to, uint8 [n]."""
+        return self._generator.get_state()
+
+    def go_on(self, state: Tensor) -> None:
+        """Draw from where `state` was taken."""
+        self._generator.set_state(state)
+
     def uniform(self, like: Tensor, low: float, high: float) -> Tensor:
         """Uniform on [low, high), in `like`'s shape, dtype and device."""
         import torch

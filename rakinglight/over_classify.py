@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rakinglight.call import Address, Call
+from rakinglight.call import Call
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
+from rakinglight.flows import Address
 from rakinglight.in_process import InProcess
 from rakinglight.over_http import HttpTransport
 

@@ -1,17 +1,18 @@
-"""Calls over HTTP: what drives the flows of `rakinglight.call`, with threads and with asyncio."""
+"""What drives the flows of `rakinglight.flows`, with threads and with asyncio."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, closing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
+from contextlib import AsyncExitStack, ExitStack, aclosing, closing
 from typing import Any, TypeVar
 
 import httpx2
 
-from rakinglight.call import Address, Call, Flow, Reply, ServiceAway, read_event
+from rakinglight.call import Call, Reply
+from rakinglight.flows import Address, Flow, Hear, Listen, News, told
+from rakinglight.jobs import AsyncJob, ServiceJob
 from rakinglight.results import Progress
 
 R = TypeVar("R")
@@ -31,78 +32,58 @@ class HttpTransport:
         return self.address.url
 
     def models(self) -> list[dict[str, Any]]:
-        return list(self._driven(self.address.get("models"))["models"])
+        return list(self.run(self.address.get("models"))["models"])
 
     def model(self, name: str, version: str | None = None) -> dict[str, Any]:
-        return dict(self._driven(self.address.get(_model_path(name, version))))
+        return dict(self.run(self.address.get(_model_path(name, version))))
 
     def ask(self, call: Call) -> Reply:
-        return self._driven(self.address.ask(call))
+        return self.run(self.address.ask(call))
 
-    def stream(self, call: Call) -> _HttpStream:
-        return _HttpStream(self, call)
+    def stream(self, call: Call) -> Generator[Progress | Reply, None, None]:
+        return self.news(self.address.stream(call))
+
+    def submit(self, call: Call) -> ServiceJob[Any]:
+        return ServiceJob(self, self.run(self.address.submit(call)), listed=call.listed)
 
     def close(self) -> None:
         self._http.close()
 
-    def _driven(self, flow: Flow[R], *, stream: bool = False) -> R:
-        """Do what `flow` asks, and return what it returns."""
-        try:
-            asked = next(flow)
-            while True:
-                try:
-                    response = None
-                    if isinstance(asked, httpx2.Request):
-                        response = self._http.send(asked, stream=stream)
-                        if stream and response.is_error:
-                            response.read()
-                    else:
-                        time.sleep(asked)
-                except httpx2.TransportError as e:
-                    asked = flow.throw(e)
-                else:
-                    asked = flow.send(response)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+    def run(self, flow: Flow[R]) -> R:
+        """Do what `flow` wants done, and return what it returns."""
+        *_, result = self.news(told(flow))
+        return result  # type: ignore[no-any-return]
 
-
-class _HttpStream:
-    """The events of one call. Reading happens in one thread; `close` may come from another, in the middle of it."""
-
-    def __init__(self, transport: HttpTransport, call: Call) -> None:
-        self._transport = transport
-        self._call = call
-        self._response: httpx2.Response | None = None
-        self._closed = False
-
-    def __iter__(self) -> Iterator[Progress | Reply]:
-        address = self._transport.address
-        with closing(self._transport._driven(address.open(self._call), stream=True)) as response:
-            self._response = response
-            if self._closed:
-                return
+    def news(self, flow: Flow[Any]) -> Generator[Any, None, None]:
+        """Do what `flow` wants done, and yield what it tells. Whoever leaves early ends it."""
+        events: Iterator[httpx2.ServerSentEvent] = iter(())
+        with closing(flow), ExitStack() as line:
             try:
-                for event in httpx2.EventSource(response, EVENT_LIMIT):
-                    if self._closed:
-                        return
-                    if (news := read_event(event)) is not None:
-                        yield news
-                        if not isinstance(news, Progress):
-                            return
-            except httpx2.HTTPError as e:
-                if self._closed:
-                    return
-                raise address.away(e) from e
-            if not self._closed:
-                raise _cut_short(address)
-
-    def close(self) -> None:
-        self._closed = True
-        if self._response is not None and not self._response.is_closed:
-            # Whoever waits for the next byte wakes up from this, which closing alone would not do.
-            with suppress(OSError, KeyError, AttributeError):
-                line = self._response.extensions["network_stream"].get_extra_info("socket")
-                line.shutdown(socket.SHUT_RDWR)
+                step = next(flow)
+                while True:
+                    came: Any = None
+                    try:
+                        match step:
+                            case News(value):
+                                yield value
+                            case Hear():
+                                came = next(events, None)
+                            case Listen(request):
+                                line.close()
+                                came = line.enter_context(closing(self._http.send(request, stream=True)))
+                                events = iter(httpx2.EventSource(came, EVENT_LIMIT))
+                                if came.is_error:
+                                    came.read()
+                            case httpx2.Request():
+                                came = self._http.send(step)
+                            case float():
+                                time.sleep(step)
+                    except httpx2.HTTPError as e:
+                        step = flow.throw(e)
+                    else:
+                        step = flow.send(came)
+            except StopIteration:
+                return
 
 
 class AsyncHttpTransport:
@@ -116,52 +97,60 @@ class AsyncHttpTransport:
         return self.address.url
 
     async def models(self) -> list[dict[str, Any]]:
-        return list((await self._driven(self.address.get("models")))["models"])
+        return list((await self.run(self.address.get("models")))["models"])
 
     async def model(self, name: str, version: str | None = None) -> dict[str, Any]:
-        return dict(await self._driven(self.address.get(_model_path(name, version))))
+        return dict(await self.run(self.address.get(_model_path(name, version))))
 
     async def ask(self, call: Call) -> Reply:
-        return await self._driven(self.address.ask(call))
+        return await self.run(self.address.ask(call))
 
-    async def stream(self, call: Call) -> AsyncGenerator[Progress | Reply, None]:
-        async with aclosing(await self._driven(self.address.open(call), stream=True)) as response:
-            try:
-                async for event in httpx2.EventSource(response, EVENT_LIMIT):
-                    if (news := read_event(event)) is not None:
-                        yield news
-                        if not isinstance(news, Progress):
-                            return
-            except httpx2.HTTPError as e:
-                raise self.address.away(e) from e
-            raise _cut_short(self.address)
+    def stream(self, call: Call) -> AsyncGenerator[Progress | Reply, None]:
+        return self.news(self.address.stream(call))
+
+    async def submit(self, call: Call) -> AsyncJob[Any]:
+        return AsyncJob(self, await self.run(self.address.submit(call)), listed=call.listed)
 
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _driven(self, flow: Flow[R], *, stream: bool = False) -> R:
-        try:
-            asked = next(flow)
-            while True:
+    async def run(self, flow: Flow[R]) -> R:
+        async with aclosing(self.news(told(flow))) as news:
+            found = [one async for one in news]
+        return found[-1]  # type: ignore[no-any-return]
+
+    async def news(self, flow: Flow[Any]) -> AsyncGenerator[Any, None]:
+        with closing(flow):
+            events: AsyncIterator[httpx2.ServerSentEvent] | None = None
+            async with AsyncExitStack() as line:
                 try:
-                    response = None
-                    if isinstance(asked, httpx2.Request):
-                        response = await self._http.send(asked, stream=stream)
-                        if stream and response.is_error:
-                            await response.aread()
-                    else:
-                        await asyncio.sleep(asked)
-                except httpx2.TransportError as e:
-                    asked = flow.throw(e)
-                else:
-                    asked = flow.send(response)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+                    step = next(flow)
+                    while True:
+                        came: Any = None
+                        try:
+                            match step:
+                                case News(value):
+                                    yield value
+                                case Hear():
+                                    came = await anext(events, None) if events else None
+                                case Listen(request):
+                                    await line.aclose()
+                                    response = await self._http.send(request, stream=True)
+                                    came = await line.enter_async_context(aclosing(response))
+                                    events = aiter(httpx2.EventSource(came, EVENT_LIMIT))
+                                    if came.is_error:
+                                        await came.aread()
+                                case httpx2.Request():
+                                    came = await self._http.send(step)
+                                case float():
+                                    await asyncio.sleep(step)
+                        except httpx2.HTTPError as e:
+                            step = flow.throw(e)
+                        else:
+                            step = flow.send(came)
+                except StopIteration:
+                    return
 
 
 def _model_path(name: str, version: str | None) -> str:
     return f"models/{name}" + (f"/versions/{version}" if version else "")
-
-
-def _cut_short(address: Address) -> ServiceAway:
-    return address.away(ConnectionError("the stream ended before its result"))

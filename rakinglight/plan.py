@@ -8,7 +8,6 @@ them finds in an image side by side. The service and the client without one both
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
@@ -163,6 +162,16 @@ class Plan:
             raise BadParameter.at(f"/{name}", f"{name} is an empty list; name one method at least, or leave it out.")
         return Plan(card, operation, parts, several, include)
 
+    @property
+    def model(self) -> dict[str, str]:
+        """Which weights answer."""
+        return {"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256}
+
+    @property
+    def method(self) -> str | None:
+        """By which method, as metrics, logs and lists tell of it: `several` where they are compared."""
+        return "several" if self.compared else self.parts[0].name
+
     def questions(self, pixels: Sequence[Array], *, max_rows: int | None = None, **common: Any) -> list[Question]:
         """A question for each image and part, those of one image side by side.
 
@@ -171,6 +180,14 @@ class Plan:
         common    what else a Question holds, for all of them
         Raises BadParameter where there are fewer rows than parts.
         """
+        return [
+            question
+            for image, one in enumerate(pixels)
+            for question in self.questions_of(image, one, max_rows=max_rows, **common)
+        ]
+
+    def questions_of(self, image: int, pixels: Array, *, max_rows: int | None = None, **common: Any) -> list[Question]:
+        """Those of one image. As `questions`."""
         count = len(self.parts)
         if max_rows is not None and max_rows < count:
             raise BadParameter.at(
@@ -181,13 +198,12 @@ class Plan:
             Question(
                 operation=self.operation.name,
                 model=self.card.name,
-                pixels=one,
+                pixels=pixels,
                 method=part.name,
                 parameters=part.each[image],
                 max_rows=share,
                 **common,
             )
-            for image, one in enumerate(pixels)
             for part in self.parts
         ]
 
@@ -201,11 +217,11 @@ class Plan:
         map_s = PICTURE_S * len(questions) if drawn else None
         return [replace(question, map_s=map_s) for question in questions]
 
-    def progress(self, number: int, pixels: Array, body: Mapping[str, Any]) -> dict[str, Any]:
+    def progress(self, number: int, pixels: Array | None, body: Mapping[str, Any]) -> dict[str, Any]:
         """The members of an event that tells of progress. It may draw a picture: tens of milliseconds.
 
         number  of the question
-        pixels  its image
+        pixels  its image; needed where there is a map to draw
         body    of the worker's frame, in which `map` [H, W] is the map so far
         """
         image, part = divmod(number, len(self.parts))
@@ -213,6 +229,7 @@ class Plan:
         if self.compared:
             members["map"] = part
         if "map" in body:
+            assert pixels is not None
             height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
             geometry = Geometry.of(height, width, self.card.input_shape, self.card.resize)
             members["picture"] = pictures.to_png(pictures.overlay(geometry.picture(pixels), body["map"]))
@@ -261,24 +278,33 @@ class Plan:
         bodies: Sequence[Mapping[str, Any]],
         *,
         seed: int,
-        begun: float,
+        seconds: float,
         request_id: str,
     ) -> Reply:
-        """The reply around `results`. `begun` is on `time.monotonic`'s clock."""
+        """The reply around `results`, which took `seconds`. Of `bodies`, the cost and who answered are told."""
         (first, *_) = self.parts
+        whole = together(bodies)
         return Reply(
-            model={"name": self.card.name, "version": self.card.version, "sha256": self.card.sha256},
+            model=self.model,
             operation=self.operation.name,
             method=None if self.compared else first.name,
             parameters={} if self.compared else first.parameters,
             compare=[part.members for part in self.parts] if self.compared else None,
             seed=seed,
             results=results,
-            cost=_sum([body["cost"] for body in bodies]),
-            answered_by={kind: who for body in bodies for kind, who in body.get("answered_by", {}).items()},
-            elapsed_ms=round(1000 * (time.monotonic() - begun), 1),
+            cost=whole["cost"],
+            answered_by=whole["answered_by"],
+            elapsed_ms=round(1000 * seconds, 1),
             request_id=request_id,
         )
+
+
+def together(bodies: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """What the runs of `bodies` cost together, and who answered them."""
+    return {
+        "cost": _sum([body["cost"] for body in bodies]),
+        "answered_by": {kind: who for body in bodies for kind, who in body.get("answered_by", {}).items()},
+    }
 
 
 def _check_comparable(operation: Operation, pointer: str) -> None:

@@ -39,6 +39,10 @@ WAVE = 64
 #: Values of such rows together, where the algorithm makes them itself: 16 rows of 3 x 224 x 224.
 WAVE_VALUES = 2_500_000
 
+#: What a run can go on from: tensors and plain values by name. An algorithm that is taken up again is given what its
+#: Progress kept in `state`, and by their names the `step`, `of`, `objective` and `best` of that Progress.
+State = Mapping[str, Any]
+
 R = TypeVar("R")
 
 
@@ -114,13 +118,16 @@ class Compute:
 class Progress:
     """How far a run is.
 
-    best  what the algorithm would return if it had to stop here; a run that is stopped early answers with it
+    best   what the algorithm would return if it had to stop here; a run that is stopped early answers with it
+    state  what it must know to go on from here, beside `step` and `best`; None where it can only begin anew. It may
+           write to these tensors later: who keeps them copies them before the run goes on
     """
 
     step: int
     of: int
     objective: float | None = None
     best: Any = None
+    state: State | None = None
 
 
 Yielded = Forward | Gradient | Compute | Progress
@@ -161,8 +168,12 @@ class Slope(NamedTuple):
     gradient: Tensor
 
     def cut(self, start: int, stop: int) -> Slope:
-        """The answer for rows `start` to `stop`."""
-        return Slope(self.objective[start:stop], self.gradient[start:stop])
+        """The answer for rows `start` to `stop`.
+
+        In the usual order of memory, whatever the backend's: a sum over the same values in another order has other
+        bits, and what is restored from a state has the usual one.
+        """
+        return Slope(self.objective[start:stop], self.gradient[start:stop].contiguous())
 
     def first(self) -> Slope:
         """The answer for the first row, without the row dimension."""

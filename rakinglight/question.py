@@ -18,7 +18,8 @@ from rakinglight import catalogue
 from rakinglight.errors import NotFound, near
 from rakinglight.queries import WAVE_VALUES, Algorithm, Progress, Query
 from rakinglight.relays import in_thread, relayed
-from rakinglight.run import Run
+from rakinglight.run import Cost, Run
+from rakinglight.states import to_tensors
 from rakinglight.subject import Subject
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ class Question:
     max_rows    rows that it may send through the network
     caller      whose it is, for fairness alone
     map_s       seconds between two maps so far that come with the progress; None: nobody wants to see them
+    state_s     seconds between two states that come with the progress; None: nobody wants to keep them
+    saved       what came as `saved` with the progress of this question: it is taken up from there. {"state": its
+                tree, by `states.to_arrays`; "cost": every field of the run's Cost}
     """
 
     operation: str
@@ -58,6 +62,8 @@ class Question:
     max_rows: int | None = None
     caller: str = ""
     map_s: float | None = None
+    state_s: float | None = None
+    saved: Mapping[str, Any] | None = None
 
     @property
     def working_bytes(self) -> int:
@@ -68,9 +74,7 @@ class Question:
 
     def to_body(self) -> dict[str, Any]:
         """The body of a request frame."""
-        body = asdict(self)
-        body["pixels"] = self.pixels
-        return body
+        return asdict(replace(self, saved=None)) | {"pixels": self.pixels, "saved": self.saved}
 
     @staticmethod
     def from_body(body: Mapping[str, Any]) -> Question:
@@ -94,8 +98,9 @@ class Question:
         chosen = [method.choose(parameters)] if method else []
 
         def answer() -> Algorithm[dict[str, Any]]:
-            # The image becomes a tensor where the run is driven: the thread that takes mail shall not wait for it.
-            return (yield from operation.run(Subject.of(card, self.pixels, self.seed), *chosen, **own))
+            # Images and states become tensors where the run is driven: the thread that takes mail shall not wait.
+            going_on = {"state": to_tensors(self.saved["state"])} if self.saved else {}
+            return (yield from operation.run(Subject.of(card, self.pixels, self.seed), *chosen, **going_on, **own))
 
         algorithm = answer()
         if self.pixels.size >= LARGE:
@@ -107,6 +112,7 @@ class Question:
             max_rows=math.inf if self.max_rows is None else self.max_rows,
             reserve=operation.reserve,
             notify=notify,
+            cost=Cost(**self.saved["cost"]) if self.saved else Cost(),
         )
 
 

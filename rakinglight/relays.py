@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any, TypeVar
 
-from rakinglight.queries import Algorithm, Compute, Forward, Progress, Scores, Stopped
+from rakinglight.queries import Algorithm, Compute, Forward, Progress, Scores, State, Stopped
 
 R = TypeVar("R")
 
@@ -81,6 +82,25 @@ def so_far(algorithm: Algorithm[R]) -> Algorithm[tuple[R, bool]]:
         if best is None:
             raise
         return best, True
+
+
+def resumable(begin: Callable[[State | None], Algorithm[R]], state: State, phase: str, **known: Any) -> Algorithm[R]:
+    """The algorithm that `begin` begins, anew or from a state of its own, as one phase of a longer run.
+
+    Its states go out as the whole run's: under the name of the `phase`, beside what is `known` by then. Where `state`,
+    the whole run's, was taken in this phase, its Progress comes first, so that the run can be stopped at once.
+    """
+    last = state.get(phase)
+
+    def out(asked: Any) -> Any:
+        if not isinstance(asked, Progress) or asked.state is None:
+            return asked
+        said = {"step": asked.step, "of": asked.of, "objective": asked.objective, "best": asked.best}
+        return replace(asked, state={**known, phase: {**asked.state, **said}})
+
+    if last:
+        yield Progress(last["step"], last["of"], last["objective"], last["best"])
+    return (yield from relayed(begin(last), out))
 
 
 def insisting(query: Forward) -> Algorithm[Scores]:

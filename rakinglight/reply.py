@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from zipfile import BadZipFile
@@ -227,6 +227,31 @@ def from_json(value: Any, name: str = "") -> Any:
             return base64.b64decode(value)
         case _:
             return value
+
+
+def spilled(value: Any, limit: int, put: Callable[[bytes, str], str]) -> Any:
+    """`value`, in which {"href", "sha256", "bytes"} stands for arrays and pictures of more than `limit` bytes.
+
+    put  keeps content of a media type, and returns its SHA-256; arrays are .npy files, which numpy reads on its own
+    """
+    match value:
+        case np.ndarray() if value.nbytes > limit:
+            out = io.BytesIO()
+            np.save(out, value, allow_pickle=False)
+            return _reference(out.getvalue(), "application/x-npy", put)
+        case bytes() if len(value) > limit:
+            return _reference(value, "image/png", put)
+        case Mapping():
+            return {name: spilled(v, limit, put) for name, v in value.items()}
+        case list() | tuple():
+            return [spilled(v, limit, put) for v in value]
+        case _:
+            return value
+
+
+def _reference(content: bytes, media_type: str, put: Callable[[bytes, str], str]) -> Entry:
+    sha256 = put(content, media_type)
+    return {"href": f"/api/v1/artifacts/{sha256}", "sha256": sha256, "bytes": len(content)}
 
 
 def to_npz(entries: Sequence[Mapping[str, Any]], reply: Mapping[str, Any] | None = None) -> bytes:

@@ -25,6 +25,10 @@ class Progress:
     image  the image's place in the call
     png    the bytes of `picture`
     map    of a call that compares, the place of the map that this is about
+
+    Of a job there is more to know:
+    done    images that are answered, of `images` in all
+    number  counts the job's news from 1: `events(after=number)` goes on behind this one
     """
 
     image: int
@@ -33,11 +37,15 @@ class Progress:
     objective: float | None = None
     png: bytes | None = field(default=None, repr=False)
     map: int | None = None
+    done: int | None = None
+    images: int | None = None
+    number: int | None = None
 
     @staticmethod
-    def read(body: Mapping[str, Any]) -> Progress:
+    def read(body: Mapping[str, Any], number: int | None = None) -> Progress:
         image, step, of = (int(body.get(name, 0)) for name in ("image", "step", "of"))
-        return Progress(image, step, of, body.get("objective"), body.get("picture"), body.get("map"))
+        objective, png, place, done, images = map(body.get, ("objective", "picture", "map", "done", "images"))
+        return Progress(image, step, of, objective, png, place, done, images, number)
 
     @property
     def picture(self) -> Picture | None:
@@ -91,7 +99,7 @@ class Answer:
     def _part(self, name: str) -> Any:
         if name not in self.entry:
             raise AttributeError(self._missing(name))
-        return self.entry[name]
+        return _here(name, self.entry[name])
 
     def _missing(self, name: str) -> str:
         """What to say of a part that is not there."""
@@ -269,12 +277,12 @@ class Attack(Answer):
         exact = self._part("exact")
         if "image" not in exact:
             raise AttributeError(self.entry["note"])
-        return np.asarray(exact["image"])
+        return np.asarray(_here("exact", exact["image"]))
 
     @property
     def perturbation(self) -> Picture:
         """What was changed, amplified."""
-        return self._picture(self._part("perturbation")["picture"])
+        return self._picture(_here("perturbation", self._part("perturbation")["picture"]))
 
     @property
     def amplification(self) -> int:
@@ -291,7 +299,19 @@ ANSWERS: dict[str, type[Answer]] = {
 }
 
 
-def answers(reply: Mapping[str, Any]) -> list[Answer]:
-    """The answers in `reply`, one an image."""
+def answers(reply: Mapping[str, Any]) -> list[Any]:
+    """The answers in `reply`, one an image; None for an image that a partial reply has no answer for."""
     kind = ANSWERS.get(str(reply.get("operation", "classify")), Answer)
-    return [kind(entry, reply) for entry in reply["results"]]
+    return [None if entry is None else kind(entry, reply) for entry in reply["results"]]
+
+
+def is_reference(value: Any) -> bool:
+    """Whether `value` says where an array or a picture is, instead of being one."""
+    return isinstance(value, Mapping) and value.keys() == {"href", "sha256", "bytes"}
+
+
+def _here(name: str, value: Any) -> Any:
+    """`value`, if it came with the reply."""
+    if is_reference(value):
+        raise AttributeError(f"{name!r} was not fetched: its {value['bytes']} bytes are at {value['href']}.")
+    return value

@@ -53,6 +53,7 @@ class Run(Generic[R]):
     deadline  on `time.monotonic`'s clock: then the run is told to stop
     max_rows  rows it may spend; `reserve` of them are kept for what it does after it was told to stop
     notify    called on the engine's thread, with a Progress, or with the run itself when it is over
+    cost      what it has spent; of one that is taken up again, from the start
 
     The rest is the engine's: the query that waits, the answers that have come in for its first `served` rows, and how
     long the run has gone unserved (`tick`, on the engine's count).
@@ -64,8 +65,8 @@ class Run(Generic[R]):
     max_rows: float = math.inf
     reserve: int = 0
     notify: Callable[[Progress | Run[R]], None] = lambda news: None
+    cost: Cost = field(default_factory=Cost)
 
-    cost: Cost = field(default_factory=Cost, init=False)
     query: Query | None = field(default=None, init=False)
     answers: list[Any] = field(default_factory=list, init=False)
     served: int = field(default=0, init=False)

@@ -11,7 +11,8 @@ from rakinglight.results import Answer, Attack, Classification, Explanation, Pre
 from rakinglight.trust import FIGURES
 
 NUMBERS = frozenset(
-    {"probability", "index", "classes", "linf", "l2", "queries"} | {figure.replace("_", " ") for figure in FIGURES}
+    {"probability", "index", "classes", "images", "linf", "l2", "queries"}
+    | {figure.replace("_", " ") for figure in FIGURES}
 )
 
 
@@ -24,8 +25,13 @@ def table(*columns: str) -> Table:
 
 
 def answered(operation: str, images: Sequence[str], answers: Sequence[Any]) -> Table:
-    """What `operation` found in `images`."""
-    return TABLES.get(operation, _plain)(images, answers)
+    """What `operation` found in `images`; of those that have no answer, None, only the name is shown."""
+    found = {i: answer for i, answer in enumerate(answers) if answer is not None}
+    made = TABLES.get(operation, _plain)([images[i] for i in found], list(found.values()))
+    for i, name in enumerate(images):
+        if i not in found:
+            made.add_row(name, "no answer")
+    return made
 
 
 def _classified(images: Sequence[str], answers: Sequence[Classification]) -> Table:

@@ -16,16 +16,18 @@ import os
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rakinglight.engine import Engine
 from rakinglight.errors import InternalError, RakinglightError, Unreadable
 from rakinglight.maps import Map
 from rakinglight.network import Network
+from rakinglight.news import newest
 from rakinglight.queries import Progress
 from rakinglight.question import Question
 from rakinglight.run import Cancelled, Cost, Run
+from rakinglight.states import to_arrays
 from rakinglight.wire import Frame
 
 log = logging.getLogger("rakinglight.worker")
@@ -37,6 +39,7 @@ class Mailbox:
 
     asked_at  when its host last asked for news, on `time.monotonic`'s clock
     drawn_at  when its progress last brought the map so far, or its run began
+    saved_at  when it last brought a state to go on from
     """
 
     run: Run[Any] | None = None
@@ -44,6 +47,7 @@ class Mailbox:
     last: Frame | None = None
     asked_at: float = field(default_factory=time.monotonic)
     drawn_at: float = field(default_factory=time.monotonic)
+    saved_at: float = -math.inf
 
 
 class Worker:
@@ -149,7 +153,7 @@ class Worker:
     def _begin(self, mailbox: Mailbox, body: dict[str, Any]) -> Run[dict[str, Any]]:
         def notify(news: Progress | Run[Any]) -> None:
             if isinstance(news, Progress):
-                self._tell(mailbox, news, question.map_s)
+                self._tell(mailbox, news, question)
             elif isinstance(news.error, Cancelled):
                 self._deliver(mailbox, problem(InternalError("The run was cancelled by its host.")))
             elif news.error is not None:
@@ -160,16 +164,18 @@ class Worker:
         question = Question.from_body(body)
         return question.begin(self.engine.networks, notify)
 
-    def _tell(self, mailbox: Mailbox, news: Progress, map_s: float | None) -> None:
-        """Put progress into `mailbox`, with the map so far where `map_s` seconds are over since the last."""
+    def _tell(self, mailbox: Mailbox, news: Progress, question: Question) -> None:
+        """Put progress into `mailbox`, with the map so far and a state to go on from where it is time for one."""
         body: dict[str, Any] = {"step": news.step, "of": news.of, "objective": news.objective}
-        if map_s is not None and isinstance(news.best, Map) and time.monotonic() - mailbox.drawn_at >= map_s:
+        if isinstance(news.best, Map) and _due(question.map_s, mailbox.drawn_at):
             mailbox.drawn_at = time.monotonic()
             body["map"] = news.best.map.numpy().astype("float32")  # a copy: the algorithm may go on adding to its own
+        if news.state is not None and _due(question.state_s, mailbox.saved_at):
+            assert mailbox.run is not None
+            mailbox.saved_at = time.monotonic()
+            body["saved"] = {"state": to_arrays(news.state), "cost": asdict(mailbox.run.cost)}
         with self._arrived:
-            if mailbox.progress and "map" in mailbox.progress.body:  # nobody has seen it yet
-                body = {"map": mailbox.progress.body["map"], **body}
-            mailbox.progress = Frame("progress", body)
+            mailbox.progress = newest(mailbox.progress, Frame("progress", body))
 
     def _result(self, model: str, run: Run[dict[str, Any]]) -> Frame:
         network = self.engine.networks[model]
@@ -202,6 +208,11 @@ def encoded(frame: Frame) -> bytes:
         return bytes(frame)
     except Exception as e:
         return bytes(problem(e))
+
+
+def _due(seconds: float | None, since: float) -> bool:
+    """Whether so many seconds are over; never where nobody wants to wait for it."""
+    return seconds is not None and time.monotonic() - since >= seconds
 
 
 def _answered_by(network: Network) -> dict[str, str | None]:

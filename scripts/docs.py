@@ -191,10 +191,18 @@ def _commands() -> Iterator[tuple[str, Any]]:
 
     everything = Typer()
     everything.registered_commands += app.registered_commands
+    everything.registered_groups += app.registered_groups
     add_commands(everything)
-    program: Any = get_command(everything)
-    for name in sorted(program.commands):
-        yield name, program.commands[name]
+    yield from _leaves("", get_command(everything))
+
+
+def _leaves(name: str, command: Any) -> Iterator[tuple[str, Any]]:
+    """`command`, or the commands below it, in order of name."""
+    below: dict[str, Any] = getattr(command, "commands", {})
+    if not below:
+        yield name, command
+    for word in sorted(below):
+        yield from _leaves(f"{name} {word}".strip(), below[word])
 
 
 def _command(name: str, command: Any) -> Iterator[str]:

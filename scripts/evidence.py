@@ -87,6 +87,13 @@ async def _kills(rounds: int, callers: int) -> str:
     )
 
 
+def jobs() -> str:
+    """A job, and what works on it killed again and again: does it end with the same bits, and what is done twice?"""
+    from scripts.kill_jobs import campaign
+
+    return campaign()
+
+
 def bench() -> str:
     """One image classified, explained and attacked: here, in the field's libraries, and by plain loops, in one run."""
     _, _, figures = _said("benchmarks").partition("\n\n")
@@ -105,7 +112,7 @@ def _said(module: str) -> str:
 
 
 CAMPAIGNS: dict[str, Callable[[], str]] = {
-    campaign.__name__: campaign for campaign in (retraining, kills, bench, explanations)
+    campaign.__name__: campaign for campaign in (retraining, kills, jobs, bench, explanations)
 }
 
 

@@ -14,7 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, BinaryIO, TypeVar, cast
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from python_multipart.multipart import parse_options_header
@@ -26,7 +26,8 @@ from rakinglight.catalogue import Operation
 from rakinglight.errors import FIELDS, BadParameter, FieldError, InternalError, TooLarge, Unreadable, near, shown
 from rakinglight.plan import kinds_of
 from rakinglight.wire import array_from_json
-from service.core import Hold, Image
+from service.ask import Image
+from service.core import Hold
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -41,6 +42,9 @@ MAX_IMAGES, MAX_INCLUDE, MAX_MAPS = 1000, 100, 1000
 #: Commas and opening brackets of a JSON text: many more than a thousand images and every parameter need. Reading them
 #: keeps all other requests waiting, which no thread can help.
 MAX_MARKS = 200_000
+
+#: What a dataset may come as.
+DATASETS = ("application/zip", "application/x-npz", "application/octet-stream", "application/x-zip-compressed")
 
 _WHITESPACE = b" \t\r\n\v\f"
 _IMAGE = "base64 of a PNG, JPEG, WebP, BMP or GIF file, or an exact tensor {dtype, shape, data} with values in [0, 1]"
@@ -69,6 +73,7 @@ class Body(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
+    dataset: str | None = Field(None, description="The id of a dataset whose images are meant, instead of images.")
     images: Annotated[list[str | dict[Any, Any]], _at_most(MAX_IMAGES)] = Field(
         default_factory=list, max_length=MAX_IMAGES, description=f"Each is {_IMAGE}."
     )
@@ -90,12 +95,12 @@ class Body(BaseModel):
     purpose: str | None = Field(None, description="Why this is done, for the ledger.")
 
 
-async def read(request: Request, settings: Settings, hold: Hold) -> bytes:
+async def read(request: Request, settings: Settings, hold: Hold, limit: int | None = None) -> bytes:
     """The whole body, counted on `hold` as it comes.
 
     Raises TooLarge as soon as it is over the limit, Unreadable where it is compressed or comes too slowly.
     """
-    limit = settings.body_bytes
+    limit = limit or settings.body_bytes
     if (encoding := request.headers.get("content-encoding", "identity").lower()) != "identity":
         raise Unreadable(f"The body is encoded as {encoding[:40]!r}; send it as it is, images are compressed already.")
     declared = request.headers.get("content-length", "")
@@ -112,6 +117,29 @@ async def read(request: Request, settings: Settings, hold: Hold) -> bytes:
     except TimeoutError:
         raise Unreadable(f"Only {len(body)} bytes of the body came within {settings.upload_s:g} s.") from None
     return bytes(body)
+
+
+async def upload(request: Request, settings: Settings, hold: Hold, file: BinaryIO) -> str:
+    """Write the dataset that is the body, or its part `file`, to `file`; its name. Raises as `read` does."""
+    raw = await read(request, settings, hold, limit=settings.dataset_bytes)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    name = request.query_params.get("name", "")
+    if kind == "multipart/form-data":
+        fields = dict(await asyncio.to_thread(_parts, raw, request.headers))
+        if unknown := sorted(fields.keys() - {"file", "name"}):
+            raise BadParameter.at(
+                f"/{unknown[0]}", f"{shown(unknown[0])} is no part of a dataset: {near(unknown[0], ('file', 'name'))}"
+            )
+        if not isinstance(fields.get("file"), bytes):
+            raise BadParameter.at("/file", "The form has no part `file` with the zip or NPZ (curl: -F file=@pets.zip).")
+        name, raw = str(fields.get("name") or name), cast("bytes", fields["file"])
+    elif kind not in DATASETS:
+        raise Unreadable(
+            f"The Content-Type is {kind[:60]!r}; send the file itself as one of {', '.join(DATASETS)}, or a form with "
+            "a part `file` (curl: -F file=@pets.zip)."
+        )
+    await asyncio.to_thread(file.write, raw)
+    return name or "dataset"
 
 
 async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body, list[Image]]:
@@ -343,8 +371,8 @@ def _written(name: str, text: str, pointer: str) -> Any:
 
 
 def _as(kind: Any, text: str) -> Any:
-    """`text` as the whole number or the truth value that it says, if it says one and `kind` is that."""
-    if kind not in (int, bool):
+    """`text` as the number or the truth value that it says, if it says one and `kind` is that."""
+    if kind not in (int, float, bool):
         return text
     try:
         return TypeAdapter(kind).validate_python(text)

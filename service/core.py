@@ -10,16 +10,16 @@ Ask ──> begin: everything is checked, every image decoded; one fault refuses
 from __future__ import annotations
 
 import asyncio
-import math
+import re
 import time
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rakinglight import catalogue, images, reply
+from rakinglight import catalogue, images
 from rakinglight.card import Card
 from rakinglight.catalogue import Operation
 from rakinglight.description import describe
@@ -32,56 +32,26 @@ from rakinglight.errors import (
     NotFound,
     Overloaded,
     RakinglightError,
+    StorageAway,
     TooLarge,
     near,
 )
 from rakinglight.plan import Plan, Reply
 from rakinglight.question import Question
+from service import limits
+from service.ask import Array, Ask, Image, Listed, Prepared, Source
 from service.decode import Decoder
 from service.engines import Engine
 from service.metrics import Metrics
 from service.settings import Settings
 
-Array = np.ndarray[Any, Any]
-#: An image as it comes: the bytes of a file, or an exact tensor [C, H, W] in [0, 1].
-Image = bytes | Array
+if TYPE_CHECKING:
+    from service.storage import Storage
 
-#: Most characters of a purpose.
-PURPOSE_LENGTH = 500
-#: Parameters that say how long a run is, each with a setting of its name.
-LENGTHS = ("steps", "masks")
+#: What an Idempotency-Key may be.
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 #: Seconds after which it is worth asking a service again that is going down: another may be up by then.
 DRAINING_RETRY_S = 5.0
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Ask:
-    """A request, as a door has read it and before anything in it is checked.
-
-    version     None is the newest
-    method      None is the operation's first; several are compared
-    compare     {"method", "parameters", "target"} of each map, where several are laid side by side
-    include     arrays and pictures that a result brings, by name; None is all
-    deadline_s  seconds from now; None is the setting's
-    max_rows    rows that each image may spend; None is the setting's
-    purpose     why, in the caller's words
-    caller      whose it is, for fairness
-    """
-
-    model: str
-    operation: str
-    images: Sequence[Image]
-    version: str | None = None
-    method: str | Sequence[str] | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    compare: Sequence[Mapping[str, Any]] | None = None
-    include: Sequence[str] | None = None
-    seed: int = 0
-    deadline_s: float | None = None
-    max_rows: int | None = None
-    purpose: str | None = None
-    request_id: str = ""
-    caller: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,7 +92,7 @@ class Work:
     @property
     def method(self) -> str | None:
         """By which method, as metrics and logs tell of it: `several` where they are compared."""
-        return "several" if self.plan.compared else self.plan.parts[0].name
+        return self.plan.method
 
 
 class Hold:
@@ -152,16 +122,24 @@ class Core:
     metrics  of this service, which both doors count in
     """
 
-    def __init__(self, engine: Engine, settings: Settings, decoder: Decoder) -> None:
+    def __init__(self, engine: Engine, settings: Settings, decoder: Decoder, storage: Storage | None = None) -> None:
         self.engine = engine
         self.settings = settings
         self.decoder = decoder
+        self._storage = storage
         self.metrics = Metrics(self)
         self.bytes_held = 0
         self.under_way = 0
         self.draining = False
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def storage(self) -> Storage:
+        """Jobs, datasets and artifacts. Raises StorageAway where there are none."""
+        if self._storage is None:
+            raise StorageAway("This service keeps nothing: it was started without a database.")
+        return self._storage
 
     # ── health and farewell ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -250,24 +228,65 @@ class Core:
         Raises what a caller can mend, of the first fault that is found.
         """
         begun = time.monotonic()
+        prepared = await self.prepare(ask)
+        plan = prepared.plan
+        pixels = await self._decoded(prepared, hold)
+        left = max(0.001, begun + prepared.seconds - time.monotonic())
+        questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=prepared.rows, caller=ask.caller)
+        exact_image = limits.has_room_for_exact(pixels, ask, plan.operation, self.settings)
+        return Work(ask, plan, questions, begun, exact_image)
+
+    async def prepare(self, ask: Ask, *, job: bool = False, file: str | None = None) -> Prepared:
+        """Check all of `ask` but its images. Raises what a caller can mend, of the first fault that is found.
+
+        job   whether it is not waited for: then it may take longer, and be about more images of a dataset
+        file  the artifact of its dataset, for who holds that: the dataset may be gone by now
+        """
         card = self.card(ask.model, ask.version)
         operation = catalogue.operation(ask.operation)
-        seconds, rows = self._check_limits(ask)
+        source = await self._source(ask, job=job, file=file)
+        seconds, rows = limits.check(ask, len(source), self.settings, job=job)
         plan = Plan.of(
             card,
             operation,
-            len(ask.images),
+            len(source),
             method=ask.method,
-            parameters=ask.parameters,
+            parameters=_labelled(ask, source, operation),
             compare=ask.compare,
             include=ask.include,
         )
-        self._check_lengths(plan)
-        pixels = await self._decoded(ask, card, operation, hold)
-        left = max(0.001, begun + seconds - time.monotonic())
-        questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=rows, caller=ask.caller)
-        exact_image = self._has_room_for_exact(pixels, ask, operation)
-        return Work(ask, plan, questions, begun, exact_image)
+        limits.check_lengths(plan, self.settings)
+        return Prepared(ask, plan, source, seconds, rows)
+
+    async def pixels(self, prepared: Prepared, i: int) -> Array:
+        """Image `i` as the model takes it: uint8 [H, W, C] or float32 [C, H, W]. Raises NotAnImage and TooLarge."""
+        card = prepared.plan.card
+        pixels = await self._pixels(await asyncio.to_thread(prepared.source.image, i), i, card)
+        limits.check_image(pixels, i, prepared, self.settings)
+        return pixels
+
+    async def submit(self, ask: Ask, hold: Hold, *, idempotency_key: str | None = None) -> dict[str, Any]:
+        """Check `ask` and its images, and have it done as a job. Returns the job.
+
+        Raises what a caller can mend, Conflict where the key came with another request, and StorageAway.
+        """
+        jobs = self.storage.jobs
+        if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+            raise BadParameter.at("/Idempotency-Key", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
+        prepared = await self.prepare(ask, job=True)
+        if ask.dataset is None:
+            await self._decoded(prepared, hold)
+        plan = prepared.plan
+        return await asyncio.to_thread(
+            jobs.submit,
+            ask,
+            owner=ask.caller,
+            model=plan.model,
+            method=plan.method,
+            images=len(prepared.source),
+            dataset=ask.dataset,
+            idempotency_key=idempotency_key,
+        )
 
     async def finish(self, work: Work, report: Callable[[Progress], None] = lambda progress: None) -> Reply:
         """Do `work`. `report` is told of progress. One image that fails ends the others."""
@@ -281,7 +300,9 @@ class Core:
             work.plan.results, work.questions, bodies, request_id=work.ask.request_id, exact_image=work.exact_image
         )
         self.check_size(_weight(results))
-        return work.plan.reply(results, bodies, seed=work.ask.seed, begun=work.begun, request_id=work.ask.request_id)
+        return work.plan.reply(
+            results, bodies, seed=work.ask.seed, seconds=time.monotonic() - work.begun, request_id=work.ask.request_id
+        )
 
     async def follow(self, work: Work) -> AsyncGenerator[Progress | Reply, None]:
         """Do `work`, yielding progress and at the end the reply. Closing the generator cancels the work."""
@@ -316,60 +337,38 @@ class Core:
             detail = f"{images} images are over the limit of {self.settings.images} a request; send several requests."
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
 
-    def _check_lengths(self, plan: Plan) -> None:
-        """Refuse a run that is longer than the settings allow."""
-        for part in plan.parts:
-            for name in LENGTHS:
-                length, limit = part.parameters.get(name, 0), getattr(self.settings, name)
-                if length > limit:
-                    detail = f"{name} is {length}; the limit here is {limit}."
-                    raise part.placed(BadParameter.at(f"/parameters/{name}", detail))
+    async def _source(self, ask: Ask, *, job: bool, file: str | None) -> Source:
+        """The images that are meant. Raises BadParameter where it is not said, or said twice; NotFound; TooLarge."""
+        if ask.dataset is None:
+            if not ask.images:
+                raise BadParameter.at("/images", f"images is empty; {ask.operation} needs one at least, or a dataset.")
+            self.check_count(len(ask.images))
+            return Listed(ask.images)
+        if ask.images:
+            raise BadParameter.at("/dataset", "dataset stands beside images; give one of the two.")
+        datasets, owner = self.storage.datasets, None if ask.sees_all else ask.caller
+        source: Source = await (datasets.reopen(file) if file else datasets.open(ask.dataset, owner))
+        limit = self.settings.many_images if job else self.settings.images
+        if len(source) > limit:
+            remedy = "upload a smaller one" if job else "submit a job (Prefer: respond-async), which may have more"
+            detail = f"The dataset has {len(source)} images, over the limit of {limit}; {remedy}."
+            raise TooLarge(detail, errors=[FieldError("/dataset", detail)])
+        return source
 
-    def _check_maps(self, ask: Ask) -> None:
-        """Refuse more maps than one request may have, before anything looks into them."""
-        settings = self.settings
-        listed, pointer = (ask.method, "/method") if ask.compare is None else (ask.compare, "/compare")
-        maps = 1 if listed is None or isinstance(listed, str) else len(listed)
-        if maps > settings.maps:
-            raise BadParameter.at(
-                pointer, f"{maps} maps of each image are over the limit of {settings.maps}; send several requests."
-            )
-        if maps > 1 and (runs := maps * len(ask.images)) > settings.runs:
-            raise BadParameter.at(
-                pointer,
-                f"{maps} maps of each of {len(ask.images)} images are {runs} runs; one request may have "
-                f"{settings.runs}, or it would keep all others waiting. Send fewer images at once.",
-            )
-
-    def _check_limits(self, ask: Ask) -> tuple[float, int]:
-        """The seconds and the rows that `ask` has."""
-        settings = self.settings
-        self.check_count(len(ask.images))
-        if not ask.images:
-            raise BadParameter.at("/images", f"images is empty; {ask.operation} needs one at least.")
-        self._check_maps(ask)
-        if len(ask.purpose or "") > PURPOSE_LENGTH:
-            detail = f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough."
-            raise BadParameter.at("/purpose", detail)
-        if not 0 <= ask.seed < 2**63:
-            raise BadParameter.at("/seed", f"seed is {ask.seed}; it is a whole number from 0 to 2^63 - 1.")
-        seconds = settings.deadline_s if ask.deadline_s is None else ask.deadline_s
-        if not (math.isfinite(seconds) and 0 < seconds <= settings.deadline_limit_s):
-            detail = f"deadline_s is {seconds:g}; it is above 0 and at most {settings.deadline_limit_s:g} seconds."
-            raise BadParameter.at("/deadline_s", detail)
-        rows = settings.rows if ask.max_rows is None else ask.max_rows
-        if not 0 < rows <= settings.rows:
-            raise BadParameter.at("/max_rows", f"max_rows is {rows}; it is from 1 to {settings.rows} for each image.")
-        return seconds, rows
-
-    async def _decoded(self, ask: Ask, card: Card, operation: Operation, hold: Hold) -> list[Array]:
-        """The images of `ask` as this model takes them, uint8 [H, W, C] or float32 [C, H, W]."""
+    async def _decoded(self, prepared: Prepared, hold: Hold) -> list[Array]:
+        """The images as this model takes them, uint8 [H, W, C] or float32 [C, H, W]."""
         decoded: list[Array] = []
-        for i, image in enumerate(ask.images):
-            pixels = await self._pixels(image, i, card)
+        card, settings = prepared.plan.card, self.settings
+        for i in range(len(prepared.source)):
+            pixels = await self.pixels(prepared, i)
             hold.add(pixels.nbytes)
             decoded.append(pixels)
-            self._check_pixels(decoded, ask, card, operation)
+            sizes = [pixels.size // card.input_shape[0] for pixels in decoded]
+            if sum(sizes) > settings.request_pixels:
+                raise TooLarge(
+                    f"{len(sizes)} images have {sum(sizes)} pixels together; the limit of a request is "
+                    f"{settings.request_pixels}. Send fewer at once."
+                )
         return decoded
 
     async def _pixels(self, image: Image, i: int, card: Card) -> Array:
@@ -381,49 +380,6 @@ class Core:
             return images.for_model(await self.decoder.decode(image), card)
         except (NotAnImage, TooLarge) as e:
             raise type(e)(f"Image {i}: {e.detail}", errors=[FieldError(pointer, e.detail)]) from None
-
-    def _check_pixels(self, decoded: Sequence[Array], ask: Ask, card: Card, operation: Operation) -> None:
-        settings, i = self.settings, len(decoded) - 1
-        sizes = [pixels.size // card.input_shape[0] for pixels in decoded]
-        if sum(sizes) > settings.request_pixels:
-            raise TooLarge(
-                f"{len(sizes)} images have {sum(sizes)} pixels together; the limit of a request is "
-                f"{settings.request_pixels}. Send fewer at once."
-            )
-        if "adversarial" not in operation.include:
-            return
-        if sizes[-1] > settings.attack_pixels:
-            h, w = _height_width(decoded[-1])
-            detail = (
-                f"An attack changes the image at its own size, up to {settings.attack_pixels} pixels; this one is "
-                f"{w} x {h}, {sizes[-1]}. Send it smaller: {card.name} looks at {card.input_shape[1]} x "
-                f"{card.input_shape[2]}."
-            )
-            raise TooLarge(f"Image {i}: {detail}", errors=[FieldError(f"/images/{i}", detail)])
-        self._has_room_for_exact(decoded, ask, operation)
-
-    def _has_room_for_exact(self, decoded: Sequence[Array], ask: Ask, operation: Operation) -> bool:
-        """Whether the exact tensors of these images fit into the reply beside what else it carries, at worst.
-
-        Raises TooLarge where they do not and were asked for by name, or where the rest does not fit without them:
-        better refused now than after the work.
-        """
-        if "adversarial" not in operation.include:
-            return True
-        sizes = [(*_height_width(pixels), pixels.size) for pixels in decoded]
-
-        def most(names: Collection[str]) -> int:
-            return sum(reply.most_bytes(names, h, w, size // (h * w)) for h, w, size in sizes)
-
-        wanted, limit = reply.check_include(operation, ask.include), self.settings.reply_bytes
-        if (count := most(wanted)) <= limit:
-            return True
-        if ask.include is None and most(wanted - {"exact"}) <= limit:
-            return False
-        narrower = wanted > {"adversarial"} and most({"adversarial"}) <= limit
-        remedy = 'Narrow it with "include": ["adversarial"], or send' if narrower else "Send"
-        detail = f"The reply may take {count} bytes; the limit is {limit}. {remedy} fewer or smaller images."
-        raise TooLarge(detail, errors=[FieldError("/include" if narrower else "/images", detail)])
 
     async def _one(self, work: Work, i: int, report: Callable[[Progress], None]) -> Mapping[str, Any]:
         """The body of the result frame for question `i`."""
@@ -457,9 +413,12 @@ def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
     return next((e for e in leaves if isinstance(e, RakinglightError)), leaves[0])
 
 
-def _height_width(pixels: Array) -> tuple[int, int]:
-    height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
-    return height, width
+def _labelled(ask: Ask, source: Source, operation: Operation) -> Mapping[str, Any]:
+    """The parameters of `ask`; where it says no label, and the dataset knows each image's, those."""
+    if ask.dataset is None or "label" not in operation.own_parameters or "label" in ask.parameters or ask.compare:
+        return ask.parameters
+    labels = [source.label(i) for i in range(len(source))]
+    return ask.parameters if None in labels else {**ask.parameters, "label": labels}
 
 
 def _weight(value: Any) -> int:

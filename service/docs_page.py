@@ -56,6 +56,12 @@ def _route(path: str, verb: str, route: Mapping[str, Any]) -> str:
     parts = [f"<details id='{escape(route['operationId'])}'><summary>{name}</summary>"]
     if "description" in route:
         parts.append(f"<p>{escape(route['description'])}</p>")
+    told = "".join(
+        f"<tr><td><code>{escape(parameter['name'])}</code><td>{parameter['in']}<td>{escape(parameter['description'])}"
+        for parameter in route.get("parameters", ())
+    )
+    if told:
+        parts.append(f"<h4>Parameters</h4><table>{told}</table>")
     for kind, content in route.get("requestBody", {}).get("content", {}).items():
         parts.append(f"<h4>Send <code>{escape(kind)}</code></h4>{_json(content['schema'])}")
         if "example" in content:
@@ -69,7 +75,7 @@ def _route(path: str, verb: str, route: Mapping[str, Any]) -> str:
 
 
 def _forms(answer: Mapping[str, Any]) -> str:
-    return "<br>".join(f"<code>{escape(kind)}</code>" for kind in answer["content"])
+    return "<br>".join(f"<code>{escape(kind)}</code>" for kind in answer.get("content", ()))
 
 
 def _json(value: Any) -> str:

@@ -45,9 +45,13 @@ class CallerGone(Exception):
 
 @dataclass
 class Visit:
-    """One request, as metrics and logs will tell of it."""
+    """One request, as metrics and logs will tell of it.
+
+    head  whether only the head of the answer is wanted
+    """
 
     request_id: str
+    head: bool = False
     caller: Caller = field(default_factory=lambda: Caller("", frozenset()))
     operation: str | None = None
     method: str | None = None
@@ -71,9 +75,9 @@ class Doorway:
             return
         begun, headers = time.monotonic(), Headers(scope=scope)
         verb = scope["method"]
-        if verb == "HEAD":  # is GET, and the server leaves the body out
+        visit = Visit(request_id_of(headers.get("x-request-id")), head=verb == "HEAD")
+        if visit.head:  # is GET, and the server leaves the body out
             scope = {**scope, "method": "GET"}
-        visit = Visit(request_id_of(headers.get("x-request-id")))
         scope.setdefault("state", {})["visit"] = visit
 
         async def stamped(message: Message) -> None:

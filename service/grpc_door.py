@@ -4,7 +4,7 @@
                                                    └──> core.follow ──> Progress, Progress, …, Reply
 
 Which calls there are is read from the proto, and each is named for its operation, so an operation that the catalogue
-and the proto gain needs no line here.
+and the proto gain needs no line here. What is kept (jobs, datasets, artifacts) answers in `grpc_storage`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -33,10 +34,11 @@ from structlog.contextvars import bound_contextvars
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2
 from rakinglight.catalogue import OPERATIONS, Operation
-from rakinglight.errors import CODES, RakinglightError, TooLarge, Unreadable
+from rakinglight.errors import CODES, BadParameter, RakinglightError, TooLarge, Unreadable
 from rakinglight.plan import Reply
-from service import messages
-from service.core import Ask, Core, Progress
+from service import grpc_storage, messages
+from service.ask import Ask
+from service.core import Core, Progress
 from service.doorway import Visit, told
 from service.keys import Keyring
 from service.logs import request_id_of, trace_of
@@ -47,12 +49,20 @@ SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
 #: Of every ErrorInfo: whose the reasons are.
 DOMAIN = "rakinglight.dev"
 
+#: What calls are about that need the key of a keeper.
+KEPT = ("jobs", "datasets", "artifacts")
+
+#: Fields at fault that are headers in REST.
+RENAMED = {"/Idempotency-Key": "/idempotency_key", "/Last-Event-ID": "/after"}
+
 #: Bytes by which gRPC's own limit of a message is wider than the settings': it only refuses, we say what to do.
 LEEWAY = 2**20
 #: The part of a call's time that is kept for putting the answer together and for the way back, and its most seconds.
 WAY_BACK, WAY_BACK_S = 0.1, 2.0
 #: Seconds between two looks at whether the service is ready.
 LOOK_S = 0.2
+#: Seconds that the caller of an upload which is refused may go on sending it.
+LINGER_S = 1.0
 #: Seconds that replies have to leave when the door closes.
 FAREWELL_S = 0.5
 #: Clients take up to 8 KiB of metadata, where an error's message stands twice, once with up to nine bytes a letter. So
@@ -66,13 +76,27 @@ Context = grpc.aio.ServicerContext[bytes, bytes]
 
 @dataclass(frozen=True)
 class Call:
-    """One rpc of the proto. `operation` is None for those that only tell of models."""
+    """One rpc of the proto.
+
+    operation  None where it asks for none
+    uploads    whether the caller sends many messages
+    streams    whether we do
+    """
 
     name: str
     operation: Operation | None
     request: type[Message]
     response: type[Message]
+    uploads: bool
     streams: bool
+
+    @property
+    def subject(self) -> str:
+        """What it is about, as metrics and logs tell: an operation, or models, jobs, datasets or artifacts."""
+        if self.operation is not None:
+            return self.operation.name
+        noun: str = re.findall("[A-Z][a-z]+", self.name)[1]
+        return noun.lower().removesuffix("s") + "s"
 
 
 def calls() -> Iterator[Call]:
@@ -81,7 +105,7 @@ def calls() -> Iterator[Call]:
     for rpc in SERVICE.methods:
         operation = operations.get(rpc.name.removesuffix("Stream"))
         request, response = GetMessageClass(rpc.input_type), GetMessageClass(rpc.output_type)
-        yield Call(rpc.name, operation, request, response, rpc.server_streaming)
+        yield Call(rpc.name, operation, request, response, rpc.client_streaming, rpc.server_streaming)
 
 
 def server(core: Core, keyring: Keyring) -> Door:
@@ -185,8 +209,7 @@ class Door:
     async def _serve(self, call: Call, sent: AsyncIterator[bytes], context: Context) -> bytes | None:
         """Answer one call, or abort it with a status that says what went wrong; count and log it either way."""
         begun, metadata = time.monotonic(), dict(context.invocation_metadata() or ())
-        operation = call.operation.name if call.operation else "models"
-        visit = Visit(request_id_of(metadata.get("x-request-id")), operation=operation)
+        visit = Visit(request_id_of(metadata.get("x-request-id")), operation=call.subject)
         task = asyncio.current_task()
         assert task is not None
         self._under_way.add(task)
@@ -195,7 +218,9 @@ class Door:
                 await context.send_initial_metadata((("x-request-id", visit.request_id),))
                 scope = call.operation.scope if call.operation else None
                 visit.caller = self._keyring.admit(metadata.get("authorization"), scope)
-                return await self._answer(call, await self._read(sent), context, visit)
+                if call.subject in KEPT:
+                    visit.caller.require_keeping()
+                return await self._answer(call, sent, context, visit)
             except asyncio.CancelledError:
                 visit.code = "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
                 raise
@@ -204,6 +229,8 @@ class Door:
             finally:
                 self._under_way.discard(task)
                 self._record(call, visit, time.monotonic() - begun)
+        if call.uploads:
+            await _let_finish(sent)
         try:
             return await context.abort(status.code, status.details, status.trailing_metadata)
         except grpc.aio.InternalError:  # gRPC itself has ended the call, for a message that is far over the limit
@@ -224,17 +251,19 @@ class Door:
             raise TooLarge(f"The message has {len(raw)} bytes; the limit is {limit}. Send fewer or smaller images.")
         return raw
 
-    async def _answer(self, call: Call, raw: bytes, context: Context, visit: Visit) -> bytes | None:
+    async def _answer(self, call: Call, sent: AsyncIterator[bytes], context: Context, visit: Visit) -> bytes | None:
         """The response to `call`; None where it has been written to the stream."""
-        request: Any = messages.parse(call.request, raw)
-        if model := getattr(request, "model", None):
-            visit.model = model if model in self._core.engine.models else "unknown"
+        if call.name in grpc_storage.CALLS:
+            return await self._of_what_is_kept(call, sent, context, visit)
+        request: Any = messages.parse(call.request, raw := await self._read(sent))
+        if call.name == "SubmitJob":
+            return await self._submit(call, request, raw, visit)
+        self._note_model(request, visit)
         if call.operation is None:
             return self._about_models(call, request)
         with self._core.hold() as hold:
             hold.add(len(raw))
-            self._core.check_count(len(request.images))
-            ask = _ask(call.operation, request, self._seconds(context), visit)
+            ask = self._ask(call.operation, request, self._seconds(context), visit)
             work = await self._core.begin(ask, hold)
             visit.method = work.method
             if not call.streams:
@@ -243,6 +272,50 @@ class Door:
                 async for one in news:
                     await context.write(await self._encoded(call, one, visit))
         return None
+
+    async def _submit(self, call: Call, said: Any, raw: bytes, visit: Visit) -> bytes:
+        """The job that the request in `said`, whichever it is, becomes."""
+        name = said.WhichOneof("request")
+        if name is None:
+            raise BadParameter.at("/request", f"request is empty; set one of {', '.join(OPERATIONS)}.")
+        operation, request = OPERATIONS[name], getattr(said, name)
+        visit.operation = operation.name
+        visit.caller.require(operation.scope)
+        self._note_model(request, visit)
+        seconds = said.deadline_s if said.HasField("deadline_s") else None
+        with self._core.hold() as hold:
+            hold.add(len(raw))
+            ask = self._ask(operation, request, seconds, visit)
+            job = await self._core.submit(ask, hold, idempotency_key=said.idempotency_key or None)
+        visit.method = job["method"]
+        return await self._filled(call, job)
+
+    async def _of_what_is_kept(
+        self, call: Call, sent: AsyncIterator[bytes], context: Context, visit: Visit
+    ) -> bytes | None:
+        answer: Any = grpc_storage.CALLS[call.name]
+        if call.uploads:
+            async with aclosing(_parsed(call, sent)) as parts:
+                return await self._filled(call, await answer(self._core, parts, visit))
+        request = messages.parse(call.request, await self._read(sent))
+        if not call.streams:
+            return await self._filled(call, await answer(self._core, request, visit))
+        async with aclosing(answer(self._core, request, visit)) as parts:
+            async for one in parts:
+                await context.write(await self._filled(call, one))
+        return None
+
+    async def _filled(self, call: Call, values: Mapping[str, Any]) -> bytes:
+        """The response whose fields are `values`."""
+
+        def serialized() -> bytes:
+            message = call.response()
+            messages.fill(message, values)
+            return message.SerializeToString()
+
+        content = await asyncio.to_thread(serialized)
+        self._core.check_size(len(content))
+        return content
 
     async def _encoded(self, call: Call, one: Progress | Reply, visit: Visit) -> bytes:
         message: Any = call.response()
@@ -268,6 +341,11 @@ class Door:
             **visit.cost,
         )
 
+    def _note_model(self, request: Any, visit: Visit) -> None:
+        """The model that `request` names, for metrics and logs."""
+        if model := getattr(request, "model", None):
+            visit.model = model if model in self._core.engine.models else "unknown"
+
     def _about_models(self, call: Call, request: Any) -> bytes:
         message = call.response()
         if call.name == "ListModels":
@@ -275,6 +353,28 @@ class Door:
         else:
             messages.fill(message, self._core.model(request.model, request.version or None))
         return message.SerializeToString()
+
+    def _ask(self, operation: Operation, request: Any, seconds: float | None, visit: Visit) -> Ask:
+        self._core.check_count(len(request.images))
+        visit.method, parameters = messages.parameters(request.parameters)
+        return Ask(
+            model=request.model,
+            version=request.version or None,
+            operation=operation.name,
+            method=visit.method,
+            parameters=parameters,
+            compare=messages.compared(request),
+            images=[messages.image(image, f"/images/{i}") for i, image in enumerate(request.images)],
+            dataset=request.dataset or None,
+            include=list(request.include.names) if request.HasField("include") else None,
+            seed=request.seed,
+            deadline_s=seconds,
+            max_rows=request.max_rows if request.HasField("max_rows") else None,
+            purpose=request.purpose or None,
+            request_id=visit.request_id,
+            caller=visit.caller.name,
+            sees_all=visit.caller.sees is None,
+        )
 
     def _seconds(self, context: Context) -> float | None:
         """The work's share of the call's time; None where the caller set no end to it."""
@@ -285,25 +385,20 @@ class Door:
         return min(max(share, LEAST_S), self._core.settings.deadline_limit_s)
 
 
-def _ask(operation: Operation, request: Any, seconds: float | None, visit: Visit) -> Ask:
-    visit.method, parameters = messages.parameters(request.parameters)
-    compare = messages.compared(request)
-    return Ask(
-        model=request.model,
-        version=request.version or None,
-        operation=operation.name,
-        method=visit.method,
-        parameters=parameters,
-        compare=compare,
-        images=[messages.image(image, f"/images/{i}") for i, image in enumerate(request.images)],
-        include=list(request.include.names) if request.HasField("include") else None,
-        seed=request.seed,
-        deadline_s=seconds,
-        max_rows=request.max_rows if request.HasField("max_rows") else None,
-        purpose=request.purpose or None,
-        request_id=visit.request_id,
-        caller=visit.caller.name,
-    )
+async def _parsed(call: Call, sent: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
+    """The messages of an upload, as they come."""
+    async for raw in sent:
+        yield messages.parse(call.request, raw)
+
+
+async def _let_finish(sent: AsyncIterator[bytes]) -> None:
+    """Take, for a moment, what nobody needs any more: Python's asyncio client, where a call ends while it writes, tells
+    of an internal error and not of the status.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LINGER_S):
+            async for _ in sent:
+                pass
 
 
 def _serialized(message: Message, response: Message, reply: Reply) -> bytes:
@@ -341,7 +436,7 @@ def status_of(error: RakinglightError, request_id: str) -> Any:
     if error.errors:
         fields = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=_cut(e.pointer, FIELD_BYTES), description=_cut(e.detail, FIELD_BYTES)
+                field=_cut(RENAMED.get(e.pointer, e.pointer), FIELD_BYTES), description=_cut(e.detail, FIELD_BYTES)
             )
             for e in error.errors[:FIELDS]
         ]

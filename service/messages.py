@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from rakinglight.errors import BadParameter, FieldError, Unreadable
 from rakinglight.plan import Reply
@@ -108,9 +109,7 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
         listed = [_one(each) for each in value]
         return listed[0] if len(listed) == 1 and field.message_type.name == "ClassReference" else listed
     if field.enum_type is not None:
-        return (
-            [_named(field.enum_type, each) for each in value] if field.is_repeated else _named(field.enum_type, value)
-        )
+        return [named(field.enum_type, each) for each in value] if field.is_repeated else named(field.enum_type, value)
     return list(value) if field.is_repeated else value
 
 
@@ -126,7 +125,7 @@ def _one(message: Any) -> Any:
     return {"rank": value} if kind == "rank" else value
 
 
-def _named(enum: EnumDescriptor, number: int) -> str | int:
+def named(enum: EnumDescriptor, number: int) -> str | int:
     """The name of a value; one that a newer proto may know stays a number, and is refused with the names there are."""
     known = enum.values_by_number.get(number)
     return number if known is None else known.name.removeprefix(_prefix(enum)).lower()
@@ -169,6 +168,31 @@ def fill_reply(message: Any, reply: Reply) -> None:
     fill(message, {name: value for name, value in reply.members().items() if name != "operation"})
 
 
+def job_result(members: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a JobResult, of what came of a job: a reply's members, in which an image's entry may be None, and
+    {"href", "sha256", "bytes"} may stand for arrays and pictures.
+    """
+    artifacts: dict[str, Any] = {}
+
+    def lifted(value: Any, path: str) -> Any:
+        match value:
+            case {"href": _, "sha256": sha256, "bytes": count}:
+                artifacts[path] = {"sha256": sha256, "bytes": count}
+                return None
+            case Mapping():
+                found = {name: lifted(one, f"{path}.{name}") for name, one in value.items()}
+                return {name: one for name, one in found.items() if one is not None}
+            case list() | tuple():
+                return [lifted(one, f"{path}.{i}") for i, one in enumerate(value)]
+            case _:
+                return value
+
+    response = {name: value for name, value in members.items() if name != "operation"}
+    response["results"] = lifted(members["results"], "results")
+    unanswered = [i for i, entry in enumerate(members["results"]) if entry is None]
+    return {members["operation"]: response, "unanswered": unanswered, "artifacts": artifacts}
+
+
 def fill_parameters(message: Any, method: str | None, values: Mapping[str, Any]) -> None:
     """Set an operation's parameters, those of the method in the method's own message."""
     own = {name: value for name, value in values.items() if name in message.DESCRIPTOR.fields_by_name}
@@ -188,6 +212,8 @@ def _fill_one(message: Any, value: Any) -> None:
         case np.ndarray():
             little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
             fill(message, {"dtype": value.dtype.name, "shape": value.shape, "data": little.tobytes()})
+        case str() if isinstance(message, Timestamp):
+            message.FromJsonString(value)
         case list() | tuple():  # a box
             fill(message, dict(zip(names, value, strict=True)))
         case str():
@@ -204,4 +230,4 @@ def _scalar(field: FieldDescriptor, value: Any) -> Any:
 
 def _prefix(enum: EnumDescriptor) -> str:
     """What the names of an enum's values begin with: they share one room with those of all other enums."""
-    return f"{enum.name}_".upper()
+    return enum.values[0].name.removesuffix("UNSPECIFIED")

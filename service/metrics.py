@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import platform
 import time
-from collections.abc import Container, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -19,6 +21,7 @@ from prometheus_client.exposition import choose_encoder
 from rakinglight import __version__, catalogue
 from rakinglight.errors import CODES
 from service.engines import EngineState
+from service.jobs import State
 
 if TYPE_CHECKING:
     from service.core import Core
@@ -32,19 +35,49 @@ COUNT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 #: Seconds that a scrape waits for the engine; then it shows what it knew last.
 PATIENCE_S = 1.0
 
-OPERATIONS = frozenset(catalogue.OPERATIONS) | {"models", "health", "metrics", "docs"}
+OPERATIONS = frozenset(catalogue.OPERATIONS) | {
+    "models", "health", "metrics", "docs", "jobs", "datasets", "artifacts",
+}  # fmt: skip
 #: `several` is what a request that compares is done by.
 METHODS = frozenset(name for operation in catalogue.OPERATIONS.values() for name in operation.by_name) | {"several"}
 OUTCOMES = frozenset(CODES) | {"OK", "CANCELLED"}
 
 
+@dataclass(frozen=True)
+class Stored:
+    """What the database says.
+
+    jobs     how many there are of each state
+    workers  that do jobs, and live
+    """
+
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    workers: int = 0
+    artifacts: int = 0
+    artifact_bytes: int = 0
+
+    @staticmethod
+    def of(core: Core) -> Stored:
+        """As it is now. Raises StorageAway, and may take as long as the database does."""
+        storage = core.storage
+        usage = storage.artifacts.usage()
+        return Stored(storage.jobs.counts(), storage.jobs.workers(), usage.count, usage.bytes)
+
+
 class Metrics:
-    """The registry of one service."""
+    """The registry of one service.
+
+    job_process_restarts  tells how often the job process beside the gateway was started anew
+    """
 
     def __init__(self, core: Core) -> None:
         self._core = core
         self._snapshot: Mapping[str, Any] = {}
         self._seen_at = 0.0
+        self._stored = Stored()
+        self._storage_up = False
+        self._looking: asyncio.Future[Stored] | None = None
+        self.job_process_restarts: Callable[[], int] = lambda: 0
         self.registry = CollectorRegistry(auto_describe=False)
         labels = ("door", "operation", "method", "model")
         self._requests = Counter(
@@ -82,14 +115,26 @@ class Metrics:
 
     async def exposition(self, accept: str | None) -> tuple[bytes, str]:
         """All metrics as text, and its content type: OpenMetrics where `accept` asks for it."""
-        try:
+        await asyncio.gather(self._ask_engine(), self._ask_storage())
+        encode, content_type = choose_encoder(accept or "")
+        return encode(self.registry), content_type
+
+    async def _ask_engine(self) -> None:
+        with suppress(TimeoutError):  # what was known last, and when, is told
             async with asyncio.timeout(PATIENCE_S):
                 if snapshot := await self._core.engine.snapshot():
                     self._snapshot, self._seen_at = snapshot, time.time()
-        except TimeoutError:
-            pass  # what was known last, and when, is told
-        encode, content_type = choose_encoder(accept or "")
-        return encode(self.registry), content_type
+
+    async def _ask_storage(self) -> None:
+        # A look that hangs is not added to by the next scrape: it waits for the same one.
+        looking = self._looking or asyncio.ensure_future(asyncio.to_thread(Stored.of, self._core))
+        self._looking = looking
+        done, _ = await asyncio.wait([looking], timeout=PATIENCE_S)
+        if done:
+            self._looking = None
+        self._storage_up = bool(done) and looking.exception() is None
+        if self._storage_up:
+            self._stored = looking.result()
 
     def collect(self) -> Iterator[Metric]:
         """What is read off rather than counted here."""
@@ -98,6 +143,10 @@ class Metrics:
         yield _gauge("build_info", "What runs here; the value is always 1.", {tuple(build.values()): 1}, *build)
         yield _gauge("requests_in_flight", "Requests under way.", {(): core.under_way})
         yield _gauge("held_bytes", "Bytes of bodies and decoded images of requests under way.", {(): core.bytes_held})
+        yield from _of_storage(self._stored, up=self._storage_up)
+        yield _counter(
+            "job_process_restarts", "Restarts of the job process beside the gateway.", {(): self.job_process_restarts()}
+        )
         yield from _of_state(state)
         yield from _of_snapshot(self._snapshot)
         yield from _of_torchserve(self._snapshot.get("host", {}))
@@ -106,6 +155,17 @@ class Metrics:
             "When the engine's worker last told its numbers, in Unix time; 0 is never.",
             {(): self._seen_at},
         )
+
+
+def _of_storage(stored: Stored, *, up: bool) -> Iterator[Metric]:
+    yield _gauge(
+        "storage_up", "Whether the database answers; if not, what it said last is told of jobs.", {(): int(up)}
+    )
+    states: dict[tuple[str, ...], float] = {(state,): stored.jobs.get(state, 0) for state in get_args(State)}
+    yield _gauge("jobs", "Jobs that are kept, of all who share the database.", states, "state")
+    yield _gauge("job_workers", "Job processes that gave a sign of life lately.", {(): stored.workers})
+    yield _gauge("artifacts", "Files in the store of artifacts.", {(): stored.artifacts})
+    yield _gauge("artifact_bytes", "Bytes in the store of artifacts.", {(): stored.artifact_bytes})
 
 
 def _of_state(state: EngineState) -> Iterator[Metric]:

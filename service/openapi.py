@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from rakinglight import __version__, catalogue
 from rakinglight.catalogue import Operation
 from rakinglight.errors import CODES
 from rakinglight.plan import comparable
+from service.bodies import DATASETS as UPLOADS
 from service.bodies import Body
+from service.database.pages import MOST, PAGE_SIZE
+from service.datasets import NAME_LENGTH
+from service.jobs import State
 from service.negotiation import EVENTS, JSON, NPZ, PNG
-from service.schemas import REFERENCE, RESULTS, SCHEMAS, Schema, record, reference
+from service.schemas import REFERENCE, RESULTS, SCHEMAS, Schema, record, reference, reply_name
 from service.settings import Settings
 
 ROOT = "/api/v1"
@@ -23,15 +27,18 @@ PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81
 ANY_ROUTE = ("UNREADABLE", "UNAUTHENTICATED", "FORBIDDEN", "INTERNAL")
 ANY_MODEL = (*ANY_ROUTE, "NOT_FOUND")
 ANY_OPERATION = (
-    *ANY_MODEL, "NOT_ACCEPTABLE", "TOO_LARGE", "NOT_AN_IMAGE", "BAD_PARAMETER", "RUN_KILLS_WORKER", "OVERLOADED",
-    "ENGINE_AWAY", "DEADLINE_EXCEEDED",
+    *ANY_MODEL, "NOT_ACCEPTABLE", "CONFLICT", "EXPIRED", "TOO_LARGE", "NOT_AN_IMAGE", "BAD_PARAMETER", "NOT_A_DATASET",
+    "RUN_KILLS_WORKER", "OVERLOADED", "ENGINE_AWAY", "STORAGE_AWAY", "DEADLINE_EXCEEDED",
 )  # fmt: skip
+#: What any route to what is kept may answer; then what those do that name one thing.
+ANY_KEPT = (*ANY_ROUTE, "STORAGE_AWAY")
+ONE_KEPT = (*ANY_KEPT, "NOT_FOUND")
 
 
 def document(settings: Settings) -> dict[str, Any]:
     """The whole document."""
     schemas = dict(SCHEMAS)
-    paths: dict[str, Any] = _service_paths() | _model_paths()
+    paths: dict[str, Any] = _service_paths() | _model_paths() | _job_paths() | _dataset_paths(settings)
     for operation in catalogue.OPERATIONS.values():
         schemas |= _request_schemas(operation)
         paths[f"{ROOT}/models/{{model}}/{operation.name}"] = {
@@ -53,6 +60,11 @@ def document(settings: Settings) -> dict[str, Any]:
         "tags": [
             {"name": "operations", "description": "What can be asked of a model."},
             {"name": "models", "description": "Which models there are."},
+            {
+                "name": "jobs",
+                "description": "Requests whose answer is not waited for. They outlive their caller, and a restart.",
+            },
+            {"name": "datasets", "description": "Many images, sent once and used by their id."},
             {"name": "service", "description": "Health, metrics and this description."},
         ],
         "paths": paths,
@@ -64,6 +76,9 @@ def document(settings: Settings) -> dict[str, Any]:
             "headers": {
                 "X-Request-ID": {"description": "The request's id, given or made.", "schema": {"type": "string"}},
                 "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
+                "Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}},
+                "Preference-Applied": {"description": "RFC 7240.", "schema": {"const": "respond-async"}},
+                "ETag": {"description": "Of the content, which never changes.", "schema": {"type": "string"}},
             },
         },
     }
@@ -79,6 +94,7 @@ def _post(operation: Operation, settings: Settings, name: str, parameters: list[
     form = {
         "type": "object",
         "properties": {
+            "dataset": {"type": "string", "description": "Instead of images."},
             "image": {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}},
             "method": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
             "request": {"type": "string", "contentMediaType": JSON, "description": "What a field cannot say."},
@@ -107,9 +123,11 @@ def _post(operation: Operation, settings: Settings, name: str, parameters: list[
         "summary": operation.summary,
         "description": (
             f"Up to {settings.images} images and {settings.body_bytes} bytes a request; an image has up to "
-            f"{settings.image_pixels} pixels. Needs a key with the scope `{operation.scope}` where keys are used."
+            f"{settings.image_pixels} pixels. A job may be about up to {settings.many_images} images of a dataset. An "
+            f"array or picture of more than {settings.inline_bytes} bytes comes as an Artifact. Needs a key with "
+            f"the scope `{operation.scope}` where keys are used."
         ),
-        "parameters": parameters,
+        "parameters": [*parameters, _PREFER, _IDEMPOTENCY_KEY],
         "security": [{"key": []}, {}],
         "requestBody": {
             "required": True,
@@ -121,7 +139,16 @@ def _post(operation: Operation, settings: Settings, name: str, parameters: list[
                 },
             },
         },
-        "responses": {"200": _ok("The answer, one result an image.", content)} | _problems(ANY_OPERATION),
+        "responses": {
+            "200": _ok("The answer, one result an image.", content),
+            "202": _ok(
+                "It was asked for with `Prefer: respond-async`, and is a job now.",
+                {JSON: {"schema": reference("Job")}},
+                "Location",
+                "Preference-Applied",
+            ),
+        }
+        | _problems(ANY_OPERATION),
     }
 
 
@@ -130,7 +157,7 @@ def _request_name(operation: Operation, kind: str) -> str:
 
 
 def _reply_name(operation: Operation) -> str:
-    return f"{operation.name.title()}Reply"
+    return reply_name(operation.name)
 
 
 def _comparing(operation: Operation) -> tuple[str, ...]:
@@ -199,7 +226,8 @@ def _request(
         "title": _request_name(operation, kind),
         "description": description,
         "properties": properties,
-        "required": ["images", *required],
+        "required": required,
+        "oneOf": [{"required": ["images"]}, {"required": ["dataset"]}],
     }
 
 
@@ -322,14 +350,147 @@ def _service_paths() -> dict[str, Any]:
     }  # fmt: skip
 
 
+# ── what is kept ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _kept(
+    name: str,
+    tag: str,
+    summary: str,
+    responses: Schema,
+    codes: Iterable[str],
+    parameters: Sequence[Schema] = (),
+    **more: Any,
+) -> Schema:
+    """A route to what is kept."""
+    return {
+        "operationId": name,
+        "tags": [tag],
+        "summary": summary,
+        "parameters": list(parameters),
+        "security": [{"key": []}, {}],
+        **more,
+        "responses": responses | _problems(codes),
+    }
+
+
+def _job_paths() -> dict[str, Any]:
+    job, every = {JSON: {"schema": reference("Job")}}, {JSON: {"schema": reference("JobList")}}
+    whole: Schema = {
+        JSON: {"schema": reference("JobWithResult")},
+        NPZ: {"schema": {"type": "string", "contentMediaType": NPZ}},
+        PNG: {"schema": {"type": "string", "contentMediaType": PNG}},
+    }  # fmt: skip
+    events: Schema = {
+        EVENTS: {
+            "schema": {
+                "type": "string",
+                "description": "`progress` events (JobProgress), then one `result` (the reply) or one `problem`. Their "
+                "ids count from 1. A `problem` without an id is the stream's own, and not the end of the job.",
+            },
+            "example": 'id: 7\nevent: progress\ndata: {"image": 0, "step": 1, "of": 10, "done": 0, "images": 1}\n\n',
+        }
+    }
+    gone = (*ONE_KEPT, "EXPIRED")
+    path, state = f"{ROOT}/jobs", _parameter("query", "state", {"enum": list(get_args(State))}, "Only those.")
+    return {
+        path: {
+            "get": _kept(
+                "jobs", "jobs", "Your jobs, newest first.", {"200": _ok("A page of them.", every)},
+                (*ANY_KEPT, "BAD_PARAMETER"), [*_PAGE, state],
+            ),
+        },
+        f"{path}/{{job}}": {
+            "get": _kept(
+                "job", "jobs", "How far a job is, or what came of it.", {"200": _ok("The job.", whole)},
+                (*gone, "NOT_ACCEPTABLE", "TOO_LARGE"), [_JOB],
+            ),
+            "delete": _kept(
+                "remove_job", "jobs", "Forget a job that is over, and let its artifacts go.", {"204": _done("Done.")},
+                (*ONE_KEPT, "CONFLICT"), [_JOB],
+            ),
+        },
+        f"{path}/{{job}}/events": {
+            "get": _kept(
+                "job_events", "jobs", "What happens to a job, from its beginning or from where you were.",
+                {
+                    "200": _ok("The events, as they come.", events),
+                    "204": _done("It is over, and you have seen its last event."),
+                },
+                (*gone, "NOT_ACCEPTABLE", "BAD_PARAMETER"), [_JOB, _LAST_EVENT_ID],
+            ),
+        },
+        f"{path}/{{job}}/cancel": {
+            "post": _kept(
+                "cancel_job", "jobs", "Have a job stop, and keep what it has reached.",
+                {"200": _ok("The job, which ends soon; one that was over stays as it was.", job)}, gone, [_JOB],
+            ),
+        },
+        f"{ROOT}/artifacts/{{sha256}}": {
+            "get": _kept(
+                "artifact", "jobs", "What was too large to stand in a reply: follow its href.",
+                {"200": _ok("The file.", {kind: {} for kind in ("application/x-npy", PNG, NPZ)}, "ETag")},
+                ONE_KEPT, [_SHA256],
+            ),
+        },
+    }  # fmt: skip
+
+
+def _dataset_paths(settings: Settings) -> dict[str, Any]:
+    one, every = {JSON: {"schema": reference("Dataset")}}, {JSON: {"schema": reference("DatasetList")}}
+    name = {"type": "string", "minLength": 1, "maxLength": NAME_LENGTH}
+    file: Schema = {"type": "string", "contentMediaType": "application/octet-stream"}
+    form = record("", {"file": file, "name": name}, optional=["name"])
+    path = f"{ROOT}/datasets"
+    return {
+        path: {
+            "post": _kept(
+                "add_dataset", "datasets", "Upload a zip by class folder, or an NPZ: all of it is good, or none kept.",
+                {"201": _ok("The dataset.", one, "Location")},
+                (
+                    *ANY_KEPT, "TOO_LARGE", "NOT_A_DATASET", "BAD_PARAMETER", "OVERLOADED", "ENGINE_AWAY",
+                ),
+                [_parameter("query", "name", name, "What it is called, unless the form says it.")],
+                description=(
+                    f"Up to {settings.dataset_bytes} bytes and {settings.dataset_images} images. A zip has one folder "
+                    "a class; an NPZ has `images` [N, H, W, C] uint8 or [N, C, H, W] float32 in [0, 1], and `labels`."
+                ),
+                requestBody={
+                    "required": True,
+                    "content": {kind: {"schema": {}} for kind in UPLOADS} | {"multipart/form-data": {"schema": form}},
+                },
+            ),
+            "get": _kept(
+                "datasets", "datasets", "Yours, and those that everybody may use.",
+                {"200": _ok("A page of them.", every)}, (*ANY_KEPT, "BAD_PARAMETER"), _PAGE,
+            ),
+        },
+        f"{path}/{{dataset}}": {
+            "get": _kept(
+                "dataset", "datasets", "One dataset.", {"200": _ok("The dataset.", one)},
+                (*ONE_KEPT, "TOO_LARGE", "NOT_A_DATASET"), [_DATASET],
+            ),
+            "delete": _kept(
+                "remove_dataset", "datasets", "Forget a dataset. Jobs that need its images keep them.",
+                {"204": _done("Done.")}, ONE_KEPT, [_DATASET],
+            ),
+        },
+    }  # fmt: skip
+
+
 # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _ok(description: str, content: Schema) -> Schema:
+def _ok(description: str, content: Schema, *headers: str) -> Schema:
+    return {**_done(description, *headers), "content": content}
+
+
+def _done(description: str, *headers: str) -> Schema:
+    """An answer without content."""
+    names = ("X-Request-ID", *headers)
     return {
         "description": description,
-        "headers": {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}},
-        "content": content,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
     }
 
 
@@ -352,16 +513,34 @@ def _problems(codes: Iterable[str]) -> dict[str, Schema]:
 
 
 def _path_parameter(name: str, description: str, example: str) -> Schema:
-    schema = {"type": "string"}
-    return {
-        "name": name,
-        "in": "path",
-        "required": True,
-        "description": description,
-        "schema": schema,
-        "example": example,
-    }
+    return {**_parameter("path", name, {"type": "string"}, description), "required": True, "example": example}
+
+
+def _parameter(place: str, name: str, schema: Schema, description: str) -> Schema:
+    return {"name": name, "in": place, "description": description, "schema": schema}
 
 
 _MODEL = _path_parameter("model", "A model's name.", "efficientnet-lite0")
 _VERSION = _path_parameter("version", "One of its versions.", "1.0")
+_JOB = _path_parameter("job", "A job's id.", "job_0123456789abcdefghij")
+_DATASET = _path_parameter("dataset", "A dataset's id, or the name of a configured one.", "ds_0123456789abcdefghij")
+_SHA256 = _path_parameter("sha256", "Of its content, in hexadecimal.", 64 * "0")
+_PAGE = [
+    _parameter(
+        "query",
+        "page_size",
+        {"type": "integer", "minimum": 1, "maximum": MOST, "default": PAGE_SIZE},
+        "Most of a page.",
+    ),
+    _parameter("query", "page_token", {"type": "string"}, "`next_page_token` of the page before."),
+]
+_PREFER = _parameter("header", "Prefer", {"type": "string"}, "`respond-async`: answer with a job and do not wait.")
+_IDEMPOTENCY_KEY = _parameter(
+    "header",
+    "Idempotency-Key",
+    {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "Of a job: the same key and request again is the same job; the same key and another request is a 409.",
+)
+_LAST_EVENT_ID = _parameter(
+    "header", "Last-Event-ID", {"type": "integer", "minimum": 0}, "The id of the last event that you have seen."
+)

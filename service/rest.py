@@ -10,15 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
 from contextlib import ExitStack, aclosing
 from typing import Any
 
+import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
-from starlette.types import Receive, Scope, Send
 
 from rakinglight import __version__, catalogue, reply
 from rakinglight.catalogue import Operation
@@ -30,15 +32,21 @@ from rakinglight.errors import (
     NotAcceptable,
     NotFound,
     RakinglightError,
+    StorageAway,
     Unreadable,
 )
 from rakinglight.plan import Reply
-from service import bodies, openapi
-from service.core import Ask, Core, Progress
+from service import bodies, openapi, rest_storage
+from service.ask import Ask
+from service.core import Core, Progress
 from service.docs_page import page
-from service.doorway import Doorway, Visit, problem, told, unless_gone
+from service.doorway import Doorway, Visit, problem, unless_gone
+from service.events import EventStream, Happened
 from service.keys import Keyring
 from service.negotiation import EVENTS, JSON, NPZ, PNG, chosen
+from service.rest_storage import accepted
+
+log = structlog.get_logger("rakinglight.rest")
 
 ROOT = "/api/v1"
 #: Seconds after which it is worth asking again whether a starting service is ready.
@@ -65,6 +73,7 @@ def application(core: Core, keyring: Keyring) -> FastAPI:
     app.add_middleware(Doorway, core=core, keyring=keyring)
     _add_service_routes(app, core, document)
     _add_model_routes(app, core)
+    rest_storage.add_routes(app, core)
     return app
 
 
@@ -143,6 +152,8 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
         visit = visit_of(request)
         visit.operation, visit.model = operation.name, _named(request.path_params["model"], core.engine.models)
         visit.caller.require(operation.scope)
+        if later := wants_job(request):
+            visit.caller.require_keeping()
         kind = chosen(request.headers.get("accept"), offered)
         core.card(request.path_params["model"], request.path_params.get("version"))
         with ExitStack() as stack:
@@ -151,13 +162,16 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
             ask = await _ask(raw, request, operation, kind)
             if isinstance(ask.method, str):
                 visit.method = _named(ask.method, operation.by_name)
+            if later:
+                return accepted(await core.submit(ask, hold, idempotency_key=_idempotency_key(request)))
             work = await unless_gone(request.receive, core.begin(ask, hold))
             visit.method = work.method
             if kind == EVENTS:
-                return EventStream(core.follow(work), visit, core.settings.heartbeat_s, stack.pop_all())
+                events = _events(core, core.follow(work), visit)
+                return EventStream(events, visit, core.settings.heartbeat_s, held=stack.pop_all())
             answer = await unless_gone(request.receive, core.finish(work))
             visit.cost = dict(answer.cost)
-            content = await asyncio.to_thread(_encoded, answer, operation, kind)
+            content = await asyncio.to_thread(_encoded, core, answer, operation, kind, visit)
             core.check_size(len(content))
             return Response(content, media_type=kind)
 
@@ -174,6 +188,8 @@ async def _ask(raw: bytes, request: Request, operation: Operation, kind: str) ->
             raise NotAcceptable(f"image/png is the {operation.picture!r}, and include leaves it out; put it in.")
         include = [operation.picture]
     visit = visit_of(request)
+    if body.dataset is not None:
+        visit.caller.require_keeping()
     return Ask(
         model=request.path_params["model"],
         version=request.path_params.get("version"),
@@ -184,102 +200,82 @@ async def _ask(raw: bytes, request: Request, operation: Operation, kind: str) ->
         images=images,
         include=include,
         seed=body.seed,
+        dataset=body.dataset,
         deadline_s=body.deadline_s,
         max_rows=body.max_rows,
         purpose=body.purpose,
         request_id=visit.request_id,
         caller=visit.caller.name,
+        sees_all=visit.caller.sees is None,
     )
 
 
-def _encoded(answer: Reply, operation: Operation, kind: str) -> bytes:
+def wants_job(request: Request) -> bool:
+    """Whether the answer is not waited for (RFC 7240, section 4.1)."""
+    # Without what stands in quotes, which may hold any character.
+    said = _QUOTED.sub("", ",".join(request.headers.getlist("prefer")))
+    return any(_ENDS_NAME.split(wish)[0].strip().lower() == "respond-async" for wish in said.split(","))
+
+
+_QUOTED, _ENDS_NAME = re.compile(r'"(?:[^"\\]|\\.)*"'), re.compile("[;=]")
+
+
+def _idempotency_key(request: Request) -> str | None:
+    given = request.headers.getlist("idempotency-key")
+    if len(given) > 1:
+        raise BadParameter.at("/Idempotency-Key", f"Idempotency-Key is given {len(given)} times; once is enough.")
+    return given[0] if given else None
+
+
+async def _events(
+    core: Core, news: AsyncGenerator[Progress | Reply, None], visit: Visit
+) -> AsyncGenerator[Happened, None]:
+    """`news` as events."""
+    number = 0
+    async with aclosing(news):
+        async for one in news:
+            number += 1
+            if isinstance(one, Progress):
+                yield Happened(number, "progress", json.dumps(reply.to_json(one.members())))
+            else:
+                visit.cost = dict(one.cost)
+                yield Happened(number, "result", (await asyncio.to_thread(_json, core, one, visit)).decode())
+
+
+def _encoded(core: Core, answer: Reply, operation: Operation, kind: str, visit: Visit) -> bytes:
     if kind == PNG:
         return reply.picture(operation, answer.results)
     if kind == NPZ:
         members = answer.members()
         return reply.to_npz(members.pop("results"), members)
-    return _json(answer)
+    return _json(core, answer, visit)
 
 
-def _json(answer: Reply) -> bytes:
-    return json.dumps(reply.to_json(answer.members()), separators=(",", ":")).encode()
+def _json(core: Core, answer: Reply, visit: Visit) -> bytes:
+    return json.dumps(reply.to_json(_spilled(core, answer.members(), visit)), separators=(",", ":")).encode()
 
 
-# ── progress ────────────────────────────────────────────────────────────────────────────────────────────────────────
+def _spilled(core: Core, members: Mapping[str, Any], visit: Visit) -> Any:
+    """`members`, in which what is large has an href for a while; if nothing can be kept now, as they are."""
+    caller, settings = visit.caller, core.settings
+    if not caller.keeps:  # it could not follow the href
+        return members
 
+    def put(content: bytes, media_type: str) -> str:
+        return core.storage.artifacts.put(
+            content,
+            media_type=media_type,
+            # With the owner: another's request may have the same id, and the same content.
+            holder=f"reply:{caller.name}/{visit.request_id}",
+            owner=caller.name,
+            expires_at=time.time() + settings.href_s,
+        )
 
-class EventStream(Response):
-    """Server-sent events: `progress` as it comes, at the end one `result` or one `problem`.
-
-    held  is given back when the stream ends
-    """
-
-    def __init__(
-        self, news: AsyncGenerator[Progress | Reply, None], visit: Visit, heartbeat_s: float, held: ExitStack
-    ) -> None:
-        super().__init__(media_type=EVENTS, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
-        del self.headers["content-length"]
-        self.news = news
-        self.visit = visit
-        self.heartbeat_s = heartbeat_s
-        self.held = held
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self.held:
-            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            await unless_gone(receive, self._pour(send))
-
-    async def _pour(self, send: Send) -> None:
-        async with aclosing(self._events()) as events:
-            async for event in events:
-                await send({"type": "http.response.body", "body": event, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-    async def _events(self) -> AsyncGenerator[bytes, None]:
-        number = 0
-        async with aclosing(self.news) as news, aclosing(_with_silence(news, self.heartbeat_s)) as heard:
-            try:
-                async for one in heard:
-                    number += 1
-                    if one is None:
-                        yield b": still at it\n\n"
-                    elif isinstance(one, Progress):
-                        yield _event(number, "progress", json.dumps(reply.to_json(one.members())))
-                    else:
-                        self.visit.cost = dict(one.cost)
-                        text = (await asyncio.to_thread(_json, one)).decode()
-                        yield _event(number, "result", text)
-            except Exception as e:
-                error = told(e, self.visit)
-                yield _event(number + 1, "problem", json.dumps(error.problem() | {"request_id": self.visit.request_id}))
-
-
-async def _with_silence(
-    news: AsyncGenerator[Progress | Reply, None], longest_s: float
-) -> AsyncGenerator[Progress | Reply | None, None]:
-    """`news`, with None whenever there was none for `longest_s` seconds."""
-    while True:
-        waiting = asyncio.ensure_future(anext(news, _OVER))
-        try:
-            while not (await asyncio.wait({waiting}, timeout=longest_s))[0]:
-                yield None
-            if isinstance(one := waiting.result(), _Over):
-                return
-            yield one
-        finally:
-            waiting.cancel()
-            await asyncio.wait({waiting})
-
-
-class _Over:
-    """What comes after the last of the news."""
-
-
-_OVER = _Over()
-
-
-def _event(number: int, name: str, text: str) -> bytes:
-    return f"id: {number}\nevent: {name}\ndata: {text}\n\n".encode()
+    try:
+        return reply.spilled(members, settings.inline_bytes, put)
+    except StorageAway as e:
+        log.warning("nothing_kept", reason=str(e))
+        return members
 
 
 # ── what the framework finds wrong ──────────────────────────────────────────────────────────────────────────────────

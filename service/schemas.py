@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
+from rakinglight import catalogue
 from rakinglight.errors import CODES
+from service.jobs import State
 from service.negotiation import PNG
 
 Schema = dict[str, Any]
@@ -15,6 +17,11 @@ REFERENCE = "#/components/schemas/{model}"
 
 def reference(name: str) -> Schema:
     return {"$ref": REFERENCE.format(model=name)}
+
+
+def reply_name(operation: str) -> str:
+    """The component that is the reply of `operation`."""
+    return f"{operation.title()}Reply"
 
 
 def record(description: str, properties: Schema, optional: Iterable[str] = ()) -> Schema:
@@ -34,8 +41,16 @@ _INTEGER: Schema = {"type": "integer"}
 _NUMBER: Schema = {"type": "number"}
 _SOME_NUMBER: Schema = {"type": ["number", "null"]}
 _NUMBERS: Schema = {"type": "array", "items": {"type": "number"}}
-_PNG: Schema = {"type": "string", "contentEncoding": "base64", "contentMediaType": PNG}
-_ARRAY, _PREDICTION = reference("Array"), reference("Prediction")
+_TEXT: Schema = {"type": "string"}
+_SOME_TEXT: Schema = {"type": ["string", "null"]}
+_BOOLEAN: Schema = {"type": "boolean"}
+_TIME: Schema = {"type": "string", "format": "date-time"}
+_SOME_TIME: Schema = {"type": ["string", "null"], "format": "date-time"}
+_INLINE_PNG: Schema = {"type": "string", "contentEncoding": "base64", "contentMediaType": PNG}
+_PREDICTION = reference("Prediction")
+#: In a reply, what is too large to stand in it has an href.
+_PNG: Schema = {"anyOf": [_INLINE_PNG, reference("Artifact")]}
+_ARRAY: Schema = {"anyOf": [reference("Array"), reference("Artifact")]}
 _SOME_PREDICTION: Schema = {"anyOf": [_PREDICTION, {"type": "null"}]}
 _SAID_OF_ATTACK: Schema = {"after": _PREDICTION, "success": {"type": "boolean"}, "distance": reference("Distance")}
 
@@ -65,6 +80,56 @@ _FIGURES: dict[str, Schema] = {
         "", {"hit": {"type": "boolean"}, "tolerance": _NUMBER, "row": _INTEGER, "column": _INTEGER}
     ),
 }
+
+_NEXT: Schema = {**_SOME_TEXT, "description": "`page_token` of the next page; null on the last."}
+
+_ANY_REPLY: Schema = {
+    "anyOf": [reference(reply_name(name)) for name in catalogue.OPERATIONS],
+    "description": "What the request would have been answered at once.",
+}
+
+#: All of a job but what came of it.
+_JOB: dict[str, Schema] = {
+    "id": _TEXT,
+    "state": {
+        "enum": list(get_args(State)),
+        "description": "`interrupted`: its worker ended; it goes on as soon as another takes it up.",
+    },
+    "operation": _TEXT,
+    "model": reference("ModelReference"),
+    "method": _SOME_TEXT,
+    "images": {**_INTEGER, "description": "How many it is about."},
+    "purpose": _SOME_TEXT,
+    "request_id": {**_TEXT, "description": "Of the request that submitted it."},
+    "attempts": {**_INTEGER, "description": "Times that a worker has taken it up."},
+    "cancel_requested": _BOOLEAN,
+    "progress": {"anyOf": [reference("JobProgress"), {"type": "null"}]},
+    "note": {**_SOME_TEXT, "description": "What it waits for, if something that it needs is away."},
+    "problem": {"anyOf": [reference("Problem"), {"type": "null"}]},
+    "created_at": _TIME,
+    "started_at": _SOME_TIME,
+    "ended_at": _SOME_TIME,
+    "expires_at": {**_SOME_TIME, "description": "Until when it is kept; null while it is not over."},
+}
+
+_OF_DATASET: dict[str, Schema] = {
+    "id": _TEXT,
+    "name": _TEXT,
+    "kind": {"enum": ["zip", "npz", "folder"]},
+    "configured": {**_BOOLEAN, "description": "By the operator: then everybody may use it."},
+}
+_DATASET: dict[str, Schema] = {
+    **_OF_DATASET,
+    "images": {**_INTEGER, "description": "How many."},
+    "classes": {"type": "array", "items": record("", {"name": _TEXT, "images": _INTEGER})},
+    "bytes": _INTEGER,
+    "created_at": _TIME,
+    "expires_at": _TIME,
+}
+_UNUSABLE = record(
+    "A configured one that cannot be used.",
+    {**_OF_DATASET, "problem": {"type": "object", "description": "Why, as in Problem."}},
+)
 
 SCHEMAS: dict[str, Schema] = {
     "Problem": {
@@ -98,6 +163,15 @@ SCHEMAS: dict[str, Schema] = {
             "dtype": {"enum": ["float32", "float64", "float16", "uint8", "int32", "int64", "bool"]},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 1}},
             "data": {"type": "string", "contentEncoding": "base64"},
+        },
+    ),
+    "Artifact": record(
+        "In place of an array or a picture that is too large for a reply: an array is a .npy file there, a picture a "
+        "PNG. Of a job it can be fetched as long as the job is kept, of another reply for about an hour.",
+        {
+            "href": {**_TEXT, "format": "uri-reference"},
+            "sha256": {**_TEXT, "pattern": "^[0-9a-f]{64}$"},
+            "bytes": {**_INTEGER, "description": "Of the file."},
         },
     ),
     "Prediction": record(
@@ -152,7 +226,7 @@ SCHEMAS: dict[str, Schema] = {
                 "description": "Its place among those that are compared, from 0.",
             },
             "picture": {
-                **_PNG,
+                **_INLINE_PNG,
                 "description": "The map so far, over the image: about once a second, where the reply has an overlay.",
             },
         },
@@ -212,6 +286,59 @@ SCHEMAS: dict[str, Schema] = {
             "layers": {"type": "array", "items": record("", {"name": {"type": "string"}, "shape": _INTEGERS})},
             "operations": {"type": "array", "items": {"type": "object"}},
             "limits": {"type": "object", "additionalProperties": {"type": "number"}},
+        },
+    ),
+    "JobProgress": record(
+        "How far the newest run is.",
+        {
+            "image": {**_INTEGER, "description": "Its place in the request, from 0."},
+            "step": _INTEGER,
+            "of": _INTEGER,
+            "objective": _SOME_NUMBER,
+            "map": {**_INTEGER, "description": "Its place among those that are compared, from 0."},
+            "done": {**_INTEGER, "description": "Images that have their result."},
+            "images": {**_INTEGER, "description": "Images in all."},
+        },
+        optional=("objective", "map"),
+    ),
+    "PartialReply": record(
+        "What a job had reached: a reply in which null stands for the result of an image that has none.",
+        {
+            "model": reference("ModelReference"),
+            "operation": _TEXT,
+            "method": _SOME_TEXT,
+            "parameters": {"type": "object"},
+            "compare": {"type": "array", "items": {"type": "object"}},
+            "seed": _INTEGER,
+            "results": {"type": "array", "items": {"type": ["object", "null"]}},
+            "cost": reference("Cost"),
+            "answered_by": reference("AnsweredBy"),
+            "elapsed_ms": _NUMBER,
+            "request_id": _TEXT,
+        },
+        optional=("compare",),
+    ),
+    "Job": record("A request whose answer is not waited for.", _JOB),
+    "JobWithResult": record(
+        "A job, and once it is over what came of it: its `result`, or if it did not come to its end what it had "
+        "reached.",
+        {**_JOB, "result": _ANY_REPLY, "partial_result": reference("PartialReply")},
+        optional=("result", "partial_result"),
+    ),
+    "JobList": record(
+        "Newest first.",
+        {"jobs": {"type": "array", "items": reference("Job")}, "next_page_token": _NEXT},
+    ),
+    "Dataset": record(
+        "Many images, most often with the class of each. One that the operator configured has no bytes and no times.",
+        _DATASET,
+        optional=("bytes", "created_at", "expires_at"),
+    ),
+    "DatasetList": record(
+        "The configured ones, then the others, newest first.",
+        {
+            "datasets": {"type": "array", "items": {"anyOf": [reference("Dataset"), _UNUSABLE]}},
+            "next_page_token": _NEXT,
         },
     ),
 }

@@ -28,6 +28,7 @@ EngineName = Literal["torchserve", "local"]
 def register(app: typer.Typer) -> None:
     """Add `serve` to the command line."""
     app.command()(serve)
+    app.command()(worker)
 
 
 def serve(
@@ -42,26 +43,44 @@ def serve(
 
     What is not given here is taken from the RAKINGLIGHT_ settings.
     """
+    options = {"engine": engine, "host": host, "port": port, "grpc_port": grpc_port, "home": home, "models": model}
+    _begin("serve", options, _serve)
+
+
+def worker(
+    engine: Annotated[EngineName | None, typer.Option(help="Who runs the networks; local needs no Java.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model to load; may be given again.")] = None,
+    home: Annotated[Path | None, typer.Option(help="Folder of archives, sockets and logs.")] = None,
+) -> None:
+    """Do the jobs of services that share a database and a store of artifacts, with an engine of its own.
+
+    `serve` has a worker already; this adds others, on other machines. RAKINGLIGHT_DATABASE and RAKINGLIGHT_ARTIFACTS
+    name what they share.
+    """
+    from service.jobs.process import leaving
+
+    with leaving():
+        _begin("worker", {"engine": engine, "home": home, "models": model}, _work)
+
+
+def _begin(command: str, options: dict[str, Any], main: Callable[[Any, list[Path]], Any]) -> None:
+    """Read the settings, make ready, and run `main`. The exit codes are those of `rakinglight.cli`."""
     from service import logs
     from service.settings import Settings
 
-    options = {"engine": engine, "host": host, "port": port, "grpc_port": grpc_port, "home": home, "models": model}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value not in (None, [])}
+    def end(why: str, code: int) -> typer.Exit:
+        typer.echo(f"rakinglight {command}: {why}", err=True)
+        return typer.Exit(code)
+
     try:
-        settings = Settings(**given)
+        settings = Settings(**{name: value for name, value in options.items() if value not in (None, [])})
         logs.configure(settings.log_level, settings.log_format)
         archives = _archives(settings)
-        _run(lambda: _serve(settings, archives))
+        _run(lambda: main(settings, archives))
     except (ValidationError, ValueError) as e:  # a setting that is wrong, or that cannot be had: a port in use
-        raise _end(_told(e), 2) from None
+        raise end(_told(e), 2) from None
     except RakinglightError as e:
-        raise _end(str(e), 3) from None
-
-
-def _end(why: str, code: int) -> typer.Exit:
-    """Say `why`. The codes are those of the other commands (`rakinglight.cli`)."""
-    typer.echo(f"rakinglight serve: {why}", err=True)
-    return typer.Exit(code)
+        raise end(str(e), 3) from None
 
 
 def _archives(settings: Any) -> list[Path]:
@@ -77,13 +96,24 @@ def _archives(settings: Any) -> list[Path]:
     return ensure(settings.models, home, typer.echo)
 
 
+async def _work(settings: Any, archives: list[Path]) -> None:
+    from service.jobs.process import work
+
+    with _signals() as (asked_to_stop, _):
+        typer.echo(f"Starting {settings.engine}, which loads {', '.join(settings.models)} ...")
+        await work(settings, _engine(settings, archives), asked_to_stop)
+    typer.echo("Stopped.")
+
+
 async def _serve(settings: Any, archives: list[Path]) -> None:
     # Read when gRPC is imported. Our children are programs of their own, which need none of its state.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     from service import grpc_door, rest
     from service.core import Core
     from service.decode import DecodePool
+    from service.jobs.child import JobProcess
     from service.keys import Keyring
+    from service.storage import Storage
 
     async with AsyncExitStack() as house:
         engine = _engine(settings, archives)
@@ -98,9 +128,15 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
                 address_space=settings.decode_bytes,
             )
         )
-        core = Core(engine, settings, decoder)
-        keyring = Keyring(settings.secret)
+        storage = Storage.of(settings, decoder)
+        house.callback(storage.close)
+        house.push_async_callback(_cancelled, asyncio.create_task(storage.ready()))
+        core = Core(engine, settings, decoder, storage)
+        keyring = Keyring(settings.keys)
         web = Web(rest.application(core, keyring), settings)
+        jobs = JobProcess(engine, archives, settings)
+        core.metrics.job_process_restarts = lambda: jobs.restarts
+        await house.enter_async_context(jobs.kept())
         door = grpc_door.server(core, keyring)
         await door.start()
         house.push_async_callback(door.stop, 0.0)
@@ -213,6 +249,12 @@ async def _until_ready(core: Any) -> None:
             said = core.reason
             typer.echo(f"  {said}")
         await asyncio.sleep(0.05)
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    """Cancel `task`, and wait for its end."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 async def _first(*awaitables: Any) -> None:

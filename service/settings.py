@@ -19,13 +19,17 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from service.keys import Keyring
+
 MIB = 2**20
 
 
 class Settings(BaseSettings):
     """Everything that can be set. The defaults serve one machine, on loopback, with no key."""
 
-    model_config = SettingsConfigDict(env_prefix="RAKINGLIGHT_", extra="forbid", frozen=True, env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_prefix="RAKINGLIGHT_", extra="forbid", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
 
     home: Path = Field(
         Path(".rakinglight"),
@@ -45,7 +49,12 @@ class Settings(BaseSettings):
     )
 
     key: SecretStr | None = Field(None, description="The one key, with all scopes. Prefer `key_file`.")
-    key_file: Path | None = Field(None, description="File that holds the key, so that it is in no environment.")
+    key_file: Path | None = Field(
+        None,
+        description="File that holds the key, so that it is in no environment; or several, one a line: NAME SECRET "
+        "(all scopes but admin), or NAME SCOPE,SCOPE SECRET. What one has submitted or uploaded, the others do not "
+        "see.",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names besides loopback's by which this service may be called where no key guards it."
     )
@@ -53,6 +62,51 @@ class Settings(BaseSettings):
         True, description="Whether `/metrics` needs no key on loopback; not so behind a proxy on the same machine."
     )
     reflection: bool = Field(True, description="Whether gRPC tells its own schema to who asks.")
+
+    database: SecretStr | None = Field(
+        None,
+        description="URL of the database of jobs: postgresql://user:password@host/name, or sqlite:///path. Without it, "
+        "a SQLite file in `home`.",
+    )
+    artifacts: str | None = Field(
+        None,
+        description="Where results, states and datasets lie: a folder, or any URL that fsspec opens, such as "
+        "s3://bucket/folder. Without it, a folder in `home`.",
+    )
+    retention_s: float = Field(
+        7 * 86_400.0, gt=0, description="Seconds for which a job and its results are kept after its end."
+    )
+    href_s: float = Field(
+        3600.0, gt=0, description="Seconds for which what was too large for a reply can be fetched by its href."
+    )
+    inline_bytes: int = Field(
+        8_000_000,
+        ge=1024,
+        description="Largest array or picture that stands in a JSON reply; larger ones have an href.",
+    )
+    worker_jobs: int = Field(4, ge=1, le=64, description="Jobs that one job process works on at once.")
+    worker_images: int = Field(8, ge=1, le=64, description="Images of one job that are asked about at once.")
+    queued_jobs: int = Field(
+        1000, ge=1, description="Jobs of one owner that may wait or run; more are refused with 503."
+    )
+    job_deadline_s: float = Field(
+        86_400.0,
+        gt=0,
+        description="Seconds that a job may work if it names no deadline; also the longest that it may name.",
+    )
+    state_s: float = Field(2.0, gt=0, description="Seconds between two saved states of a run of a job.")
+    takeover_s: float = Field(
+        15.0, ge=1, description="Seconds without a sign of life after which a worker's jobs are given to others."
+    )
+    datasets: Annotated[dict[str, Path], NoDecode] = Field(
+        {}, description="Folders of images by class that everybody may use as datasets: NAME=FOLDER, by commas."
+    )
+    dataset_bytes: int = Field(
+        256 * MIB, ge=1024, description="Most bytes of an uploaded dataset, and unpacked 4 times that."
+    )
+    dataset_images: int = Field(10_000, ge=1, description="Most images of one dataset.")
+    dataset_s: float = Field(30 * 86_400.0, gt=0, description="Seconds for which an uploaded dataset is kept.")
+    many_images: int = Field(1000, ge=1, description="Most images of one job that names a dataset.")
 
     body_bytes: int = Field(64 * MIB, ge=1024, description="Most bytes of one request.")
     reply_bytes: int = Field(64 * MIB, ge=1024, description="Most bytes of one reply.")
@@ -114,11 +168,21 @@ class Settings(BaseSettings):
     def _by_commas(cls, value: Any) -> Any:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
 
+    @field_validator("datasets", mode="before")
+    @classmethod
+    def _named_folders(cls, value: Any) -> Any:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+        if any(not (name and equals and folder) for name, equals, folder in pairs):
+            raise ValueError(f"datasets is {value!r}; it looks like pets=/data/pets,digits=/data/digits.")
+        return {name: folder for name, _, folder in pairs}
+
     @model_validator(mode="after")
     def _guarded(self) -> Settings:
         if self.key is not None and self.key_file is not None:
             raise ValueError("key and key_file are both set; keep one, best the file.")
-        if self.secret is None and not self.on_loopback:
+        if Keyring(self.keys).open and not self.on_loopback:
             raise ValueError(
                 f"host is {self.host!r}, which others can reach, and there is no key. Set RAKINGLIGHT_KEY_FILE to a "
                 "file with a long random key (openssl rand -hex 32), or leave the host at 127.0.0.1."
@@ -140,19 +204,13 @@ class Settings(BaseSettings):
             return False
 
     @property
-    def secret(self) -> bytes | None:
-        """The key itself, read where it lies. Raises ValueError where it is no key to rely on."""
-        if self.key_file is not None:
-            try:
-                secret = self.key_file.read_bytes().strip()
-            except OSError as e:
-                raise ValueError(f"key_file {str(self.key_file)!r} cannot be read: {e.strerror}.") from None
-        elif self.key is not None:
-            secret = self.key.get_secret_value().strip().encode()
-        else:
+    def keys(self) -> bytes | None:
+        """The keys as `Keyring` reads them, from where they lie. Raises ValueError where that cannot be read."""
+        if self.key is not None:
+            return self.key.get_secret_value().encode()
+        if self.key_file is None:
             return None
-        if len(secret) < 16:
-            raise ValueError(
-                f"the key has {len(secret)} characters; a key to rely on has 16 at least (openssl rand -hex 32)."
-            )
-        return secret
+        try:
+            return self.key_file.read_bytes()
+        except OSError as e:
+            raise ValueError(f"key_file {str(self.key_file)!r} cannot be read: {e.strerror}.") from None

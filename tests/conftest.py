@@ -12,6 +12,7 @@ import rakinglight.vision  # noqa: F401
 from rakinglight.network import Network
 from tests.live_service import live_service  # noqa: F401  one service for the whole session
 from tests.networks import network_of
+from tests.postgres import database_url, postgres  # noqa: F401  a server for the whole session
 
 REPOSITORY = Path(__file__).parents[1]
 

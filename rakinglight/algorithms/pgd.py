@@ -6,7 +6,7 @@ from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
 from rakinglight.parameters import Epsilon, NormChoice, RandomStart, Steps, StepSize
-from rakinglight.queries import Algorithm, Gradient, Progress
+from rakinglight.queries import Algorithm, Gradient, Progress, State
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,6 +16,7 @@ def pgd(
     x: "Tensor",
     goal: Goal,
     noise: Noise,
+    state: State | None = None,
     *,
     norm: NormChoice = "linf",
     epsilon: Epsilon = 8 / 255,
@@ -30,15 +31,18 @@ def pgd(
     x      [C, H, W], pixels in [0, 1]
     goal   the label to leave, or the target to reach
     noise  the run's own random numbers, for the start
+    state  from which to go on, as its Progress had it
     Returns an image of x's shape, within epsilon of x, pixels in [0, 1].
     """
     ball, J, eps, alpha = NORMS[norm], goal.loss, epsilon, step_size
-    x_t = x
-    if random_start:
+    x_t, done = x, 0
+    if state:
+        x_t, done = state["best"], state["step"]
+    elif random_start:
         x_t = (x + ball.project(noise.uniform(x, -eps, eps), eps)).clamp(0, 1)
-    for t in range(steps):
+    for t in range(done, steps):
         value, g = yield Gradient(x_t, J)
         x_t = x_t + alpha * ball.direction(g)
         x_t = (x + ball.project(x_t - x, eps)).clamp(0, 1)
-        yield Progress(t + 1, steps, float(value), best=x_t)
+        yield Progress(t + 1, steps, float(value), best=x_t, state={})
     return x_t

@@ -9,7 +9,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import Cells, Filling, KeepProbability, Masks, StandardError
-from rakinglight.queries import Algorithm, Forward, Progress, wave
+from rakinglight.queries import Algorithm, Forward, Progress, State, wave
 from rakinglight.rows import Masked
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ def rise(
     x: "Tensor",
     score: Objective,
     noise: Noise,
+    state: State | None = None,
     *,
     masks: Masks = 1000,
     cells: Cells = 7,
@@ -35,6 +36,7 @@ def rise(
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained, usually a class's probability
     noise  the run's own random numbers, for the masks and for a fill of noise
+    state  from which to go on, as its Progress had it
     Returns the map, in units of score: what S is on average where the pixel is seen. With it come how many masks that
     took, fewer than `masks` where `standard_error` was reached before, and the largest standard error of its pixels.
     Raises BadParameter where there are more cells than pixels.
@@ -46,6 +48,12 @@ def rise(
     N, p = masks, keep_probability
     nothing = filled(x, fill, noise)
     total, squares = torch.zeros(2, H, W, dtype=torch.float64)
+    n, error = 0, None
+    if state:
+        total, squares, n = state["total"], state["squares"], state["step"]
+        found: Map = state["best"]
+        error = found.facts["standard_error"]
+        noise.go_on(state["noise"])
 
     def so_far(n: int) -> Map:
         mean = total / n
@@ -55,17 +63,15 @@ def rise(
             error = float((variance / n).sqrt().max())
         return Map(mean.to(x), facts={"masks_used": n, "standard_error": error})
 
-    for start in range(0, N, wave(x)):
-        M = random_masks(x, min(wave(x), N - start), cells, p, noise)
+    while n < N and (standard_error is None or error is None or error > standard_error):
+        M = random_masks(x, min(wave(x), N - n), cells, p, noise)
         S = score((yield Forward(Masked(x, M, nothing))).logits) / p
         total += torch.einsum("n,nhw->hw", S, M)  # equation 6
         squares += torch.einsum("n,nhw->hw", S**2, M**2)
-        n = start + len(M)
+        n += len(M)
         found = so_far(n)
         error = found.facts["standard_error"]
-        yield Progress(n, N, error, best=found)
-        if standard_error is not None and error is not None and error <= standard_error:
-            break
+        yield Progress(n, N, error, best=found, state={"total": total, "squares": squares, "noise": noise.state})
     return found
 
 

@@ -9,7 +9,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import Filling, NSamples, Sigma
-from rakinglight.queries import Algorithm, Gradient, Progress, wave
+from rakinglight.queries import Algorithm, Gradient, Progress, State, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +19,7 @@ def second_order(
     x: "Tensor",
     score: Objective,
     noise: Noise,
+    state: State | None = None,
     *,
     n_samples: NSamples = 32,
     sigma: Sigma = 0.1,
@@ -39,6 +40,7 @@ def second_order(
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained
     noise  the run's own random numbers
+    state  from which to go on, as its Progress had it
     Returns the map in units of score. Of the facts, `first_order` and `second_order` are what the two terms add to the
     map's sum, x'.grad S and x'.H x' / 2, and `standard_error` is that of the latter, which `n_samples` draws estimate.
     Their sum is about S(x + x') - S(x), and the first less the second about S(x) - S(baseline).
@@ -47,11 +49,16 @@ def second_order(
     from torch.nn.functional import normalize
 
     moved = x - filled(x, baseline, noise)
-    _, first = yield Gradient(x, score)
     d, length = normalize(moved.flatten(), dim=0).view_as(x), moved.norm()  # zero where nothing moved
-    total, sums = torch.zeros_like(x), []
+    if state:
+        first, total, sums = state["first"], state["total"], state["sums"]
+        found: Map = state["best"]
+        noise.go_on(state["noise"])
+    else:
+        _, first = yield Gradient(x, score)
+        total, sums = torch.zeros_like(x), []
     pairs = wave(x) // 2
-    for asked in range(0, n_samples, pairs):
+    for asked in range(len(sums), n_samples, pairs):
         u = noise.normal(x.expand(min(pairs, n_samples - asked), *x.shape))
         v = (u * d).sum((1, 2, 3), keepdim=True)
         value, g = yield Gradient(torch.cat([x + sigma * u, x + sigma * (u - 2 * v * d)]), score)
@@ -69,5 +76,6 @@ def second_order(
             second_order=fmean(sums),
             standard_error=stdev(sums) / sqrt(done) if done > 1 else None,
         )
-        yield Progress(done, n_samples, float(value.mean()), best=found)
+        kept = {"first": first, "total": total, "sums": sums, "noise": noise.state}
+        yield Progress(done, n_samples, float(value.mean()), best=found, state=kept)
     return found

@@ -8,7 +8,7 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import Filling, PerChannel, Stride, Window
-from rakinglight.queries import WAVE, Algorithm, Forward, Progress
+from rakinglight.queries import WAVE, Algorithm, Forward, Progress, State
 from rakinglight.rows import Patched
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ def sliding(
     x: "Tensor",
     score: Objective,
     noise: Noise,
+    state: State | None = None,
     *,
     window: Window = None,
     stride: Stride = None,
@@ -33,6 +34,7 @@ def sliding(
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained, usually a class's probability
     noise  the run's own random numbers, for a fill of noise
+    state  from which to go on, as its Progress had it
     Returns the map, in units of score: positive where covering takes from the class. Its grid [gh, gw], [C, gh, gw] per
     channel, is the score with the window at each place; a run that was stopped has NaN where it did not come to.
     Raises BadParameter where the window is larger than the image, or moves so far that it leaves pixels uncovered.
@@ -47,9 +49,13 @@ def sliding(
     rows = Patched(x, at[:, 1:], (window, window), filled(x, fill, noise), at[:, 0] if per_channel else None)
     R, L = (_covers(starts, window, length) for starts, length in ((tops, H), (lefts, W)))
 
-    # In float64: of a class that is nearly certain, float32 has few probabilities left between one and the next drop.
-    s = score((yield Forward(x)).logits[None].double())[0]
-    grid = torch.full((len(rows),), torch.nan, dtype=torch.float64)
+    # Scores are in float64: of a class that is nearly certain, float32 has few probabilities left between one and the
+    # next drop.
+    if state:
+        s, grid, done = state["whole"], state["grid"], state["step"]
+    else:
+        s = score((yield Forward(x)).logits[None].double())[0]
+        grid, done = torch.full((len(rows),), torch.nan, dtype=torch.float64), 0
 
     def so_far() -> Map:
         g = grid.view(len(channels), len(tops), len(lefts))
@@ -61,10 +67,11 @@ def sliding(
             return Map(mean[0], facts={**facts, "grid": g[0].to(x)})
         return Map(mean.sum(0), signed=mean, facts={**facts, "grid": g.to(x)})
 
-    for start in range(0, len(rows), WAVE):
+    for start in range(done, len(rows), WAVE):
         wave = rows[start : start + WAVE]
-        grid[start : start + len(wave)] = score((yield Forward(wave)).logits.double())
-        yield Progress(start + len(wave), len(rows), float(grid[: start + len(wave)].min()), best=so_far())
+        done = start + len(wave)
+        grid[start:done] = score((yield Forward(wave)).logits.double())
+        yield Progress(done, len(rows), float(grid[:done].min()), best=so_far(), state={"whole": s, "grid": grid})
     return so_far()
 
 

@@ -6,14 +6,20 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import NoiseLevel, NSamples
-from rakinglight.queries import Algorithm, Gradient, Progress, wave
+from rakinglight.queries import Algorithm, Gradient, Progress, State, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def smoothgrad(
-    x: "Tensor", score: Objective, noise: Noise, *, n_samples: NSamples = 50, noise_level: NoiseLevel = 0.15
+    x: "Tensor",
+    score: Objective,
+    noise: Noise,
+    state: State | None = None,
+    *,
+    n_samples: NSamples = 50,
+    noise_level: NoiseLevel = 0.15,
 ) -> "Algorithm[Map]":
     """The mean gradient of noisy copies of the image.
 
@@ -22,15 +28,20 @@ def smoothgrad(
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained
     noise  the run's own random numbers
+    state  from which to go on, as its Progress had it
     Returns the map in units of score per full range of one pixel.
     """
-    total = x.new_zeros(x.shape)
-    for asked in range(0, n_samples, wave(x)):
+    total, done = x.new_zeros(x.shape), 0
+    if state:
+        total, done = state["total"], state["step"]
+        noise.go_on(state["noise"])
+    for asked in range(done, n_samples, wave(x)):
         copies = noisy_copies(x, min(wave(x), n_samples - asked), noise, noise_level)
         value, g = yield Gradient(copies, score)
         total = total + g.sum(0)
         done = asked + len(copies)
-        yield Progress(done, n_samples, float(value.mean()), best=Map.of_slope(total / done))
+        kept = {"total": total, "noise": noise.state}
+        yield Progress(done, n_samples, float(value.mean()), best=Map.of_slope(total / done), state=kept)
     return Map.of_slope(total / n_samples)
 
 

@@ -7,14 +7,20 @@ from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import Objective
 from rakinglight.parameters import NoiseLevel, NSamples
-from rakinglight.queries import Algorithm, Gradient, Progress, wave
+from rakinglight.queries import Algorithm, Gradient, Progress, State, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
 def vargrad(
-    x: "Tensor", score: Objective, noise: Noise, *, n_samples: NSamples = 50, noise_level: NoiseLevel = 0.15
+    x: "Tensor",
+    score: Objective,
+    noise: Noise,
+    state: State | None = None,
+    *,
+    n_samples: NSamples = 50,
+    noise_level: NoiseLevel = 0.15,
 ) -> "Algorithm[Map]":
     """The variance of the gradient over the noisy copies whose mean gradient is SmoothGrad.
 
@@ -25,12 +31,17 @@ def vargrad(
     x      [C, H, W], pixels in [0, 1]
     score  the objective that is explained
     noise  the run's own random numbers
+    state  from which to go on, as its Progress had it
     Returns the map in squared units of score per full range of one pixel.
     """
     # In float64, each wave's own mean and variance joined to those so far: Chan et al., "Updating Formulae and a
     # Pairwise Algorithm for Computing Sample Variances", COMPSTAT 1982, equation 2.1. E[g²] - E[g]² would cancel.
-    mean, variance = x.double() * 0, x.double() * 0
-    for asked in range(0, n_samples, wave(x)):
+    mean, variance, done = x.double() * 0, x.double() * 0, 0
+    if state:
+        mean, variance, done = state["mean"], state["variance"], state["step"]
+        found: Map = state["best"]
+        noise.go_on(state["noise"])
+    for asked in range(done, n_samples, wave(x)):
         copies = noisy_copies(x, min(wave(x), n_samples - asked), noise, noise_level)
         value, g = yield Gradient(copies, score)
         done = asked + len(copies)
@@ -39,5 +50,6 @@ def vargrad(
         variance = (1 - share) * variance + share * g.var(0, correction=0) + share * (1 - share) * (g_mean - mean) ** 2
         mean = mean + share * (g_mean - mean)
         found = Map(variance.amax(-3).to(x))
-        yield Progress(done, n_samples, float(value.mean()), best=found)
+        kept = {"mean": mean, "variance": variance, "noise": noise.state}
+        yield Progress(done, n_samples, float(value.mean()), best=found, state=kept)
     return found

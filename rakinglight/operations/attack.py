@@ -10,8 +10,8 @@ from rakinglight.method import Chosen
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
 from rakinglight.parameters import AttackTarget, Label, Rank
-from rakinglight.queries import Algorithm, Compute, Forward
-from rakinglight.relays import insisting, so_far
+from rakinglight.queries import Algorithm, Compute, Forward, State
+from rakinglight.relays import insisting, resumable, so_far
 from rakinglight.subject import Subject
 from rakinglight.view import through
 
@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 
 
 def attack(
-    subject: Subject, method: Chosen[Tensor], *, target: AttackTarget = None, label: Label = None
+    subject: Subject,
+    method: Chosen[Tensor],
+    state: State | None = None,
+    *,
+    target: AttackTarget = None,
+    label: Label = None,
 ) -> Algorithm[dict[str, Any]]:
     """Change the image a little so that the model is wrong, and prove it on the 8-bit picture.
 
     The attack works at the image's own size, through the model's resize and crop. Whether it succeeded is judged on the
     rounded picture, alone, by the path that `classify` takes.
+
+    state  from which to go on, as its Progress had it
     """
+    state = state or {}
     x, see = subject.x, subject.view
-    logits, _ = yield Forward(see(x))
+    logits = state["logits"] if state else (yield Forward(see(x))).logits
     before = subject.prediction(logits)
     y = subject.class_index(Rank(rank=1) if label is None else label, logits)
     t = None if target is None else subject.class_index(target, logits)
@@ -36,7 +44,10 @@ def attack(
         detail = f"The target and the label are both {subject.card.labels[y]!r}; a targeted attack needs another class."
         raise BadParameter.at("/parameters/target", detail)
 
-    x_adv, partial = yield from so_far(through(see, method.begin(x=x, goal=Goal(y, t), noise=subject.noise)))
+    def begin(state: State | None) -> Algorithm[Tensor]:
+        return through(see, method.begin(x=x, goal=Goal(y, t), noise=subject.noise, state=state))
+
+    x_adv, partial = yield from so_far(resumable(begin, state, "method", logits=logits))
     norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]
     rounded = yield Compute(lambda: eight_bit.inside_ball(x.numpy(), x_adv.numpy(), norm, epsilon))
     x_png = Subject.of(subject.card, rounded).x

@@ -22,7 +22,7 @@ from rakinglight.errors import BadParameter
 from rakinglight.maps import Map
 from rakinglight.noise import Noise
 from rakinglight.objectives import SCORES, Objective, Score
-from rakinglight.queries import Algorithm, Progress
+from rakinglight.queries import Algorithm, Progress, State
 from rakinglight.relays import relayed
 from rakinglight.trust.boxes import Box, check_boxes
 
@@ -73,23 +73,25 @@ class Case:
         return Noise(self.subject.noise.seed + 1)
 
 
-def evaluate(case: Case, figures: Collection[Figure]) -> Algorithm[dict[str, Any]]:
+def evaluate(case: Case, figures: Collection[Figure], state: State | None = None) -> Algorithm[dict[str, Any]]:
     """The `figures` of `case`, by name. Each is the function of its name in the module of its name.
 
-    Told to stop, it has those that are complete.
+    Told to stop, or taken up again from a `state`, it has those that are complete.
     """
     figures = list(dict.fromkeys(figures))  # each once, in the order in which they were named
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict(state["best"]) if state else {}
 
     def counted(asked: Any) -> Any:
-        # A figure may make maps of its own, whose progress is none of the caller's: figures are what is counted.
+        # A figure may make maps of its own, whose progress is none of the caller's: figures are what is counted. Nor
+        # are their states: a figure is begun anew, and what was spent on it so far must not be counted twice.
         return Progress(len(found), len(figures), best=dict(found)) if isinstance(asked, Progress) else asked
 
-    yield Progress(0, len(figures), best={})
-    for figure in figures:
+    if not state:
+        yield Progress(0, len(figures), best={}, state={})
+    for figure in figures[len(found) :]:
         examine = getattr(import_module(f"rakinglight.trust.{figure}"), figure)
         found[figure] = yield from relayed(examine(case), counted)
-        yield Progress(len(found), len(figures), best=dict(found))
+        yield Progress(len(found), len(figures), best=dict(found), state={})
     return found
 
 

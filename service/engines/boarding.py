@@ -4,8 +4,9 @@
               ^            │
               └─ retry ────┘ the worker died
 
-A run is deterministic, so what a dead worker dropped is asked again, within the caller's time. A question that was
-aboard at two deaths is asked again alone, so that it can hurt nobody else; at a third death it is itself the cause.
+A run is deterministic, so what a dead worker dropped is asked again, within the caller's time, and goes on from the
+last state that came with its progress. A question that was aboard at two deaths with no new state between them is asked
+again alone, so that it can hurt nobody else; at a third such death it is itself the cause.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from rakinglight.errors import DeadlineExceeded, EngineAway, Overloaded, RunKillsWorker, TooLarge, from_problem
+from rakinglight.news import RARE, newest
 from rakinglight.question import Question
 from rakinglight.wire import Frame
 
@@ -173,22 +175,25 @@ class Boarding:
         self.retries = 0
 
     async def ask(self, question: Question, *, request_id: str) -> AsyncGenerator[Frame, None]:
-        """As `Engine.ask`. The worker is read as fast as it writes; who reads here slowly misses some progress."""
-        newest: deque[Frame] = deque(maxlen=1)
+        """As `Engine.ask`. The worker is read as fast as it writes; who reads here slowly misses some progress.
+
+        A state that came with it is missed only for a newer one.
+        """
+        unread: deque[Frame] = deque(maxlen=1)
         news = asyncio.Event()
 
         def post(frame: Frame) -> None:
-            newest.append(frame)
+            unread.append(newest(unread[0] if unread else None, frame))
             news.set()
 
         journey = asyncio.create_task(self._carry(question, request_id, post))
         journey.add_done_callback(lambda _: news.set())
         try:
-            while not journey.done():
+            while unread or not journey.done():
                 await news.wait()
                 news.clear()
-                if newest:
-                    yield newest.pop()
+                if unread:
+                    yield unread.pop()
             yield journey.result()
         finally:
             journey.cancel()
@@ -198,15 +203,20 @@ class Boarding:
         """The result frame of `question`, however many workers it takes."""
         until = time.monotonic() + question.seconds
         deaths = rides = 0
-        furthest: dict[int, int] = {}
+        furthest: dict[int, dict[str, Any]] = {}
 
         def tell(frame: Frame) -> None:
             # A run that is taken up again comes by the same steps again. What follows a method, such as the figures of
             # its map, counts anew, and to another number.
-            step, of = frame.body["step"], frame.body["of"]
-            if step > furthest.get(of, 0):
-                furthest[of] = step
+            nonlocal question, deaths
+            step, of, saved = frame.body["step"], frame.body["of"], frame.body.get("saved")
+            if saved:
+                question, deaths = replace(question, saved=saved), 0
+            if of not in furthest or step > furthest[of]["step"]:
+                furthest[of] = {name: value for name, value in frame.body.items() if name not in RARE}
                 post(frame)
+            elif saved:
+                post(Frame("progress", {**furthest[of], "saved": saved}))
 
         try:
             async with asyncio.timeout(question.seconds + GRACE_S):
@@ -233,7 +243,8 @@ class Boarding:
 
     async def _ride(self, question: Question, until: float, tell: Callable[[Frame], None]) -> Frame:
         """Ask a worker once. Raises WorkerLost, and what the worker found wrong."""
-        await self._up(until)
+        # With a state in hand there is something to show when the time is over, for who waits a little longer.
+        await self._up(until + GRACE_S if question.saved else until)
         left = replace(question, seconds=max(0.0, until - time.monotonic()))
         async with aclosing(self.transport.stream(bytes(Frame("request", left.to_body())))) as frames:
             async for frame in frames:

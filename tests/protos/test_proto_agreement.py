@@ -13,18 +13,21 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2
 from rakinglight.catalogue import OPERATIONS, Operation
-from rakinglight.errors import CODES
+from rakinglight.errors import CODES, BadParameter, FieldError
 from rakinglight.method import Method
 from rakinglight.parameters import PerImage
 from rakinglight.plan import comparable
+from service import grpc_storage
+from service.jobs import State
 
 REPOSITORY = Path(__file__).parents[2]
 SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
 MESSAGES = rakinglight_pb2.DESCRIPTOR.message_types_by_name
 ABOUT_MODELS = {"ListModels", "GetModel"}
-#: What may stand beside `parameters` in any request (REST's `dataset` and `deadline_s` have no field here: the first is
-#: not there yet, and the second is the call's own deadline).
-BESIDE = {"model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose"}
+ABOUT_WHAT_IS_KEPT = {"SubmitJob", *grpc_storage.CALLS}
+#: What may stand beside `parameters` in any request (REST's `deadline_s` has no field here: it is the call's own
+#: deadline, and a job's stands in SubmitJobRequest).
+BESIDE = {"model", "version", "images", "dataset", "parameters", "include", "seed", "max_rows", "purpose"}
 
 PROTO = REPOSITORY / "protos" / "rakinglight" / "v1" / "rakinglight.proto"
 
@@ -78,7 +81,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def enum_of(enum: EnumDescriptor) -> str:
-    prefix = f"{enum.name.upper()}_"
+    prefix = f"{re.sub('(?<=[a-z])(?=[A-Z])', '_', enum.name).upper()}_"
     names = [value.name for value in enum.values]
     assert names[0] == f"{prefix}UNSPECIFIED"
     return "enum of " + ", ".join(name.removeprefix(prefix).lower() for name in names[1:])
@@ -124,8 +127,8 @@ def without_comments(proto: str) -> list[str]:
 
 
 def test_every_operation_has_a_call_and_its_streaming_twin_and_there_is_no_other_call() -> None:
-    wanted = {camel(name) + twin for name in OPERATIONS for twin in ("", "Stream")} | ABOUT_MODELS
-    assert {call.name for call in SERVICE.methods} == wanted
+    wanted = {camel(name) + twin for name in OPERATIONS for twin in ("", "Stream")}
+    assert {call.name for call in SERVICE.methods} == wanted | ABOUT_MODELS | ABOUT_WHAT_IS_KEPT
 
 
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
@@ -145,7 +148,7 @@ def test_a_call_and_its_twin_take_the_same_request_and_end_with_the_same_respons
 def test_every_request_is_laid_out_alike(operation: Operation) -> None:
     layout = {field.name: field.number for field in MESSAGES[f"{camel(operation.name)}Request"].fields}
     alike = {field.name: field.number for field in MESSAGES["ClassifyRequest"].fields}
-    assert layout == alike | ({"compare": max(alike.values()) + 1} if comparable(operation) else {})
+    assert layout == alike | ({"compare": 9} if comparable(operation) else {})
     assert set(alike) == BESIDE
 
 
@@ -198,6 +201,29 @@ def test_a_method_s_parameters_are_those_of_the_catalogue(operation: Operation, 
 def test_all_that_can_be_included_has_a_field_in_the_result(operation: Operation) -> None:
     fields = MESSAGES[f"{camel(operation.name)}Result"].fields_by_name
     assert set(operation.include) <= set(fields)
+
+
+@pytest.mark.parametrize(("message", "oneof"), [("SubmitJobRequest", "request"), ("JobResult", "response")])
+def test_a_job_is_of_any_operation(message: str, oneof: str) -> None:
+    fields = {field.name: field for field in MESSAGES[message].oneofs_by_name[oneof].fields}
+    assert {name: field.message_type.name for name, field in fields.items()} == {
+        name: f"{camel(name)}{camel(oneof)}" for name in OPERATIONS
+    }
+
+
+def test_a_job_has_the_states_that_there_are() -> None:
+    assert enum_of(rakinglight_pb2.DESCRIPTOR.enum_types_by_name["JobState"]) == "enum of " + ", ".join(get_args(State))
+
+
+def test_a_job_tells_of_its_progress_as_a_run_does() -> None:
+    job, run = (set(MESSAGES[name].fields_by_name) for name in ("JobProgress", "Progress"))
+    assert job == (run - {"picture"}) | {"done", "images"}
+
+
+def test_a_problem_is_rest_s_member_by_member() -> None:
+    problem = BadParameter("", errors=[FieldError("/a", "b")], retry_after_s=1).problem()
+    assert set(MESSAGES["Problem"].fields_by_name) == {*problem, "request_id"}
+    assert set(MESSAGES["FieldError"].fields_by_name) == set(problem["errors"][0])
 
 
 def test_every_code_can_stand_as_the_reason_of_an_error_info() -> None:

@@ -12,12 +12,13 @@ from typer.testing import CliRunner
 
 import rakinglight
 from model_store import digits
-from rakinglight import cli, over_classify, pictures
+from rakinglight import cli, over_classify, pictures, terminal
 from rakinglight.backends.remote import RemoteBackend
-from rakinglight.call import Address, Call, Reply
+from rakinglight.call import Call, Reply
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
 from rakinglight.errors import BadParameter, InternalError, NotFound, Overloaded
+from rakinglight.flows import Address
 from rakinglight.network import Network
 from rakinglight.results import Progress
 from tests.live_service import LiveService
@@ -108,7 +109,7 @@ def test_the_command_asks_only_to_classify(live_service: LiveService, tmp_path: 
     where = ["--url", live_service.url, "--model", "lenet5-digits", "--black-box"]
     how = ["--method", "sliding", "--window", "8", "--stride", "8", "--json"]
     shown = CliRunner().invoke(cli.app, ["occlusion", str(photo), *where, *how])
-    assert shown.exit_code == cli.DONE, shown.output
+    assert shown.exit_code == terminal.DONE, shown.output
     reply = json.loads(shown.stdout)
     assert reply["answered_by"]["forward"] == f"classify at {live_service.url}"
     assert reply["cost"]["forward_rows"] == 2 + 16
@@ -116,7 +117,7 @@ def test_the_command_asks_only_to_classify(live_service: LiveService, tmp_path: 
 
 def test_the_command_goes_one_way_or_the_other(tmp_path: Any) -> None:
     shown = CliRunner().invoke(cli.app, ["occlusion", str(tmp_path / "seven.png"), "--local", "--black-box"])
-    assert shown.exit_code == cli.WRONG
+    assert shown.exit_code == terminal.WRONG
     assert "give one of the two" in shown.stderr
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from model_store import digits
-from rakinglight import __version__, cli, pictures
+from rakinglight import __version__, cli, pictures, terminal
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.errors import Unauthenticated
 
@@ -243,7 +243,7 @@ def test_a_trace_is_shown_on_request_only() -> None:
 
 
 def test_a_fault_of_its_own_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "connect", lambda url, key: url / key)
+    monkeypatch.setattr(terminal, "connect", lambda url, key: url / key)
     shown = run("models", local=False)
     assert shown.exit_code == 5
     assert "TypeError" in shown.stderr
@@ -264,7 +264,7 @@ def test_the_key_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatc
         given.append(key)
         raise Unauthenticated(f"{url} does not know this key.")
 
-    monkeypatch.setattr(cli, "connect", connect)
+    monkeypatch.setattr(terminal, "connect", connect)
     (tmp_path / "key").write_text("a secret\n")
     assert run("models", "--key-file", tmp_path / "key", local=False).exit_code == 4
     monkeypatch.setenv("RAKINGLIGHT_KEY", "another")

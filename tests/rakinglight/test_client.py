@@ -4,70 +4,26 @@ import asyncio
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import numpy as np
 import pytest
-import uvicorn
 from PIL import Image
-from torch import nn
 
 import rakinglight
-from rakinglight import call, pictures
-from rakinglight.call import Address, Call, ServiceAway
+from rakinglight import call, flows, pictures
+from rakinglight.call import Call, ServiceAway
 from rakinglight.client import Client, Model
 from rakinglight.errors import BadParameter, NotAnImage, NotFound, Overloaded, Unauthenticated
+from rakinglight.flows import Address
 from rakinglight.over_http import HttpTransport
 from rakinglight.results import Attack, Progress
-from service.core import Core
-from service.decode import DecodePool
-from service.keys import Keyring
-from service.rest import application
-from service.settings import Settings
-from tests.networks import network_of
-from tests.service.in_process import InProcessEngine
+from tests.rakinglight.house import KEY, House, until
 
-KEY = "a key for a test, long enough"
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-
-
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
-    """Wait until `true()`; fail after `seconds`."""
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.01)
-
-
-class House:
-    """A gateway on a free port, in a thread. `url` is where it answers, `engine` who answers."""
-
-    def __init__(self, home: Path) -> None:
-        module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 6 * 6, 5))
-        self.engine = InProcessEngine([network_of("small", module, (3, 8, 8), layers={"0": (4, 6, 6)})])
-        settings = Settings(home=home, decoders=1, heartbeat_s=0.2)
-        self.decoder = DecodePool.of(settings)
-        self.decoder.start()
-        app = application(Core(self.engine, settings, self.decoder), Keyring(KEY.encode()))
-        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
-        listening = config.bind_socket()
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        self.server = uvicorn.Server(config)
-        self.thread = threading.Thread(target=self.server.run, args=([listening],))
-        self.thread.start()
-        until(lambda: self.server.started)
-
-    def close(self) -> None:
-        self.server.should_exit = True
-        self.thread.join()
-        self.decoder.close()
-        self.engine.worker.stop()
 
 
 @pytest.fixture(scope="module")
@@ -287,11 +243,11 @@ def test_a_service_that_is_busy_is_asked_again_when_it_says(slept: list[float]) 
 
 
 def test_it_is_not_asked_for_ever(slept: list[float]) -> None:
-    service = Service(*[overloaded("1")] * (call.RETRIES + 1))
+    service = Service(*[overloaded("1")] * (flows.RETRIES + 1))
     with pytest.raises(Overloaded) as caught:
         service.client().model("small").classify(PIXELS)
     assert caught.value.retry_after_s == 1
-    assert len(slept) == call.RETRIES
+    assert len(slept) == flows.RETRIES
 
 
 def test_nobody_waits_for_an_hour(slept: list[float]) -> None:
@@ -322,7 +278,7 @@ def test_what_is_sent() -> None:
     (request,) = service.requests
     assert request.url.path == "/api/v1/models/small/classify"
     assert request.headers["Authorization"] == f"Bearer {KEY}"
-    assert request.extensions["timeout"]["read"] == 5 + call.MARGIN_S
+    assert request.extensions["timeout"]["read"] == 5 + flows.MARGIN_S
 
 
 @pytest.mark.parametrize(
@@ -372,31 +328,6 @@ def test_a_problem_in_a_stream_is_raised(model: Model) -> None:
         list(model.stream("attack", PIXELS, "pgd", epsilon=-1))
 
 
-def test_a_job_works_in_the_background(model: Model) -> None:
-    job = model.submit("attack", PIXELS, "pgd", steps=5)
-    assert job.result(timeout=20).reply["parameters"]["steps"] == 5
-    assert job.state == "succeeded"
-    assert repr(job) == "<Job: succeeded>"
-
-
-def test_a_job_can_be_cancelled(model: Model, house: House) -> None:
-    cancelled = len(house.engine.cancelled)
-    job = model.attack.submit(PIXELS, "pgd", steps=1000)
-    until(lambda: job.progress is not None)
-    job.cancel()
-    with pytest.raises(CancelledError):
-        job.result(timeout=5)
-    assert job.state == "cancelled"
-    until(lambda: len(house.engine.cancelled) == cancelled + 1)
-
-
-def test_a_job_that_failed_says_why(model: Model) -> None:
-    job = model.attack.submit(PIXELS, "pgd", steps=0)
-    with pytest.raises(BadParameter, match="steps"):
-        job.result(timeout=20)
-    assert job.state == "failed"
-
-
 # ── the same with await ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -416,23 +347,16 @@ async def test_the_async_client_gives_the_same(house: House, model: Model) -> No
             await other.attack(PIXELS, "fgsm", epsilon=2)
 
 
-async def test_an_async_job_can_be_cancelled(house: House) -> None:
-    async with rakinglight.connect_async(house.url, KEY) as client:
-        cancelled = len(house.engine.cancelled)
-        job = client.model("small").attack.submit(PIXELS, "pgd", steps=1000)
-        await asyncio.to_thread(until, lambda: job.progress is not None)
-        job.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await job.result()
-        assert job.state == "cancelled"
-        await asyncio.to_thread(until, lambda: len(house.engine.cancelled) == cancelled + 1)
-
-
 def test_the_two_clients_have_the_same_names() -> None:
-    from rakinglight.client import Asking, AsyncAsking, AsyncClient, AsyncJob, AsyncModel, Job
+    from rakinglight.client import Asking, AsyncAsking, AsyncClient, AsyncModel
+    from rakinglight.jobs import AsyncJob, Job, KeptJob, LocalJob, ServiceJob
 
-    for sync, other in [(Client, AsyncClient), (Model, AsyncModel), (Asking, AsyncAsking), (Job, AsyncJob)]:
-        assert [n for n in vars(sync) if n[0] != "_"] == [n for n in vars(other) if n[0] != "_"]
+    def names(*kinds: type) -> set[str]:
+        return {name for kind in kinds for name in vars(kind) if name[0] != "_"}
+
+    for sync, other in [(Client, AsyncClient), (Model, AsyncModel), (Asking, AsyncAsking), (ServiceJob, AsyncJob)]:
+        assert names(sync) == names(other)
+    assert names(Job) == names(ServiceJob, KeptJob) == names(LocalJob) | {"id"}
 
 
 def test_importing_the_client_loads_no_torch() -> None:

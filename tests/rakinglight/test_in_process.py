@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import CancelledError
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import rakinglight
 from model_store import digits
 from rakinglight import plan
 from rakinglight.client import Client, Model
-from rakinglight.errors import BadParameter, EngineAway, NotFound
+from rakinglight.errors import BadParameter, EngineAway, JobCancelled, NotFound
 from rakinglight.results import Progress
 
 Array = np.ndarray[Any, Any]
@@ -67,7 +66,7 @@ def test_a_stream_tells_of_every_image(model: Model, digit: Array) -> None:
 def test_a_job_can_be_cancelled(model: Model, digit: Array) -> None:
     job = model.attack.submit(digit, "pgd", steps=1000)
     job.cancel()
-    with pytest.raises(CancelledError):
+    with pytest.raises(JobCancelled):
         job.result(timeout=10)
 
 

@@ -175,7 +175,7 @@ def body(saved: float | None = None) -> dict[str, Any]:
 def answered(found: Plan, bodies: list[dict[str, Any]]) -> dict[str, Any]:
     questions = found.questions([PIXELS] * (len(bodies) // len(found.parts)))
     results = found.results(questions, bodies, request_id="r")
-    return found.reply(results, bodies, seed=3, begun=0.0, request_id="r").members()
+    return found.reply(results, bodies, seed=3, seconds=0.0, request_id="r").members()
 
 
 def test_a_reply_of_one_part_has_its_method_and_parameters(card: Card) -> None:

@@ -174,9 +174,10 @@ def test_progress_brings_the_map_so_far_to_who_wants_it_and_no_more_often(
 
 def test_a_map_that_nobody_has_collected_stays(worker: Worker) -> None:
     mailbox, m = Mailbox(drawn_at=-math.inf), torch.ones(2, 2)
-    worker._tell(mailbox, Progress(1, 3, best=Map(m)), 3600.0)
+    watched = Question("saliency", "small", PIXELS, map_s=3600.0)
+    worker._tell(mailbox, Progress(1, 3, best=Map(m)), watched)
     m += 1  # an algorithm may go on adding to what it has shown
-    worker._tell(mailbox, Progress(2, 3, best=Map(m)), 3600.0)
+    worker._tell(mailbox, Progress(2, 3, best=Map(m)), watched)
     assert mailbox.progress is not None
     assert mailbox.progress.body["step"] == 2
     np.testing.assert_array_equal(mailbox.progress.body["map"], np.ones((2, 2)))

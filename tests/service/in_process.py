@@ -1,16 +1,34 @@
-"""The real engine behind the gateway's interface, in a thread of the test: no process, no TorchServe."""
+"""What the gateway needs, in the test's own process: the real engine, a real store, and who does jobs.
+
+No process but the decoder's, no TorchServe, and of DBOS, which is one for a process, only the half that submits.
+"""
 
 import asyncio
+import shutil
+import tempfile
 from collections.abc import AsyncGenerator, Iterable
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
-from rakinglight.errors import RakinglightError, from_problem
+import sqlalchemy as sa
+
+from rakinglight.errors import RakinglightError, StorageAway, from_problem
 from rakinglight.network import Network
 from rakinglight.question import Question
 from rakinglight.wire import Frame
 from rakinglight.worker import Worker
+from service.core import Core
+from service.database import Database
+from service.database.schema import jobs
+from service.decode import Decoder
 from service.engines import EngineState
+from service.jobs import queue
+from service.jobs.runner import Runner
+from service.settings import Settings
+from service.storage import Storage
 
 
 @dataclass
@@ -69,3 +87,68 @@ class InProcessEngine:
 
     async def snapshot(self) -> dict[str, Any]:
         return {**self.worker.snapshot(), "host": {"requests": 5.0, "inference_s": 1.25, "load_s": 2.5}}
+
+
+@cache
+def _tables() -> bytes:
+    """A SQLite file with all tables, which takes a while to make."""
+    with tempfile.TemporaryDirectory(prefix="rl_tables_") as folder:
+        database = Database(f"sqlite:///{folder}/rakinglight.db")
+        database.migrate()
+        queue.migrate(database)
+        database.close()
+        return (Path(folder) / "rakinglight.db").read_bytes()
+
+
+def storage_in(home: Path, settings: Settings, decoder: Decoder) -> Storage:
+    """A store in `home`, on SQLite unless `settings` name a database, ready for use. Close it."""
+    home.mkdir(parents=True, exist_ok=True)
+    storage = Storage.of(settings.model_copy(update={"home": home}), decoder)
+    if settings.database is None:
+        (home / "rakinglight.db").write_bytes(_tables())
+    else:
+        storage.database.migrate()
+        queue.migrate(storage.database)
+    return storage
+
+
+def break_database(home: Path) -> None:
+    """What no database survives: a folder in place of its file. `mend_database` undoes it."""
+    for path in home.glob("rakinglight.db*"):
+        path.rename(path.with_name(f"aside-{path.name}"))
+    (home / "rakinglight.db").mkdir()
+
+
+def mend_database(home: Path) -> None:
+    """Put back what `break_database` took."""
+    shutil.rmtree(home / "rakinglight.db")
+    for path in home.glob("aside-rakinglight.db*"):
+        path.rename(path.with_name(path.name.removeprefix("aside-")))
+
+
+@asynccontextmanager
+async def doing_jobs(core: Core) -> AsyncGenerator[None, None]:
+    """Meanwhile jobs that are submitted to `core` are done, all at once, in this process. Those left are marked."""
+    runner, begun, tasks = Runner(core, core.storage, worker="in-process"), set(), []
+
+    def queued() -> list[str]:
+        with core.storage.database.reading() as connection:
+            return list(connection.scalars(sa.select(jobs.c.id).where(jobs.c.state == "queued")))
+
+    async def look() -> None:
+        while True:
+            with suppress(StorageAway):
+                for job in set(await asyncio.to_thread(queued)) - begun:
+                    begun.add(job)
+                    tasks.append(asyncio.create_task(runner.run(job)))
+            await asyncio.sleep(0.02)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        for task in (looking, *tasks):
+            task.cancel()
+        ends = await asyncio.gather(looking, *tasks, return_exceptions=True)
+        if failed := [end for end in ends if isinstance(end, Exception)]:
+            raise failed[0]

@@ -24,7 +24,8 @@ from rakinglight.errors import (
 )
 from rakinglight.pictures import LONGEST, from_png
 from rakinglight.reply import to_json
-from service.core import Ask, Progress, Reply
+from service.ask import Ask
+from service.core import Progress, Reply
 from service.settings import Settings
 from tests.service.conftest import House
 from tests.service.pictures_at_hand import bomb, noise, png

@@ -1,23 +1,20 @@
 """The gRPC door: real calls over a real channel, a real core and a real engine with a network of a few weights."""
 
-import asyncio
 import io
 import random
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from grpc_status import rpc_status
 from PIL import Image as Picture
-from torch import Tensor, nn
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2 as pb
 from protos.gen.rakinglight.v1.rakinglight_pb2_grpc import RakingLightStub
@@ -29,33 +26,26 @@ from service.decode import DecodePool
 from service.grpc_door import Door, calls, server
 from service.keys import Keyring
 from service.settings import Settings
-from tests.networks import network_of
-from tests.service.in_process import InProcessEngine
+from tests.service.grpc_at_hand import PNG, array, refusal, slow_network, until
+from tests.service.in_process import InProcessEngine, storage_in
 from tests.service.pictures_at_hand import noise, png
 
-KEY = "a key that only this test knows"
+KEY = "a-key-that-only-this-test-knows"
 STATUSES = {code.name: code for code in grpc.StatusCode}
-
-
-class Slow(nn.Module):
-    """Takes its time, as large networks do: long enough for a caller to change his mind."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        time.sleep(0.005)
-        return x
 
 
 @pytest.fixture
 def engine(small_convolution: Network) -> Iterator[InProcessEngine]:
-    slow = network_of("slow", nn.Sequential(Slow(), nn.Flatten(), nn.Linear(192, 5)), (3, 8, 8), counts=(1, 2))
-    engine = InProcessEngine([small_convolution, slow])
+    engine = InProcessEngine([small_convolution, slow_network()])
     yield engine
     engine.worker.stop()
 
 
 @pytest.fixture
-def core(engine: InProcessEngine, decoder: DecodePool) -> Core:
-    return Core(engine, Settings(grpc_port=0, images=4, reply_bytes=2**20), decoder)
+def core(engine: InProcessEngine, decoder: DecodePool, tmp_path: Path) -> Iterator[Core]:
+    settings = Settings(grpc_port=0, images=4, reply_bytes=2**20)
+    with closing(storage_in(tmp_path, settings, decoder)) as storage:
+        yield Core(engine, settings, decoder, storage)
 
 
 @pytest.fixture
@@ -75,39 +65,11 @@ def stub(channel: grpc.aio.Channel) -> Any:
     return RakingLightStub(channel)
 
 
-PNG = pb.Image(file=png(noise(8, 8)))
 LONG = pb.AttackParameters(pgd=pb.PgdParameters(steps=1000))
 
 
 def tensor(array: np.ndarray[Any, Any]) -> pb.Image:
     return pb.Image(tensor=pb.Tensor(dtype=array.dtype.name, shape=array.shape, data=array.tobytes()))
-
-
-def array(message: pb.Tensor) -> np.ndarray[Any, Any]:
-    return np.frombuffer(message.data, message.dtype).reshape(message.shape)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 10) -> None:
-    """Poll until `condition()` or, where it is a coroutine's, what it gives is true."""
-    async with asyncio.timeout(seconds):
-        while True:
-            found = condition()
-            if await found if asyncio.iscoroutine(found) else found:
-                return
-            await asyncio.sleep(0.01)
-
-
-async def refusal(call: Any) -> tuple[grpc.StatusCode, dict[str, Any]]:
-    """The status with which `call` fails, and its details by their type's name."""
-    with pytest.raises(grpc.aio.AioRpcError) as failed:
-        await call
-    status = rpc_status.from_call(failed.value)
-    details: dict[str, Any] = {"message": failed.value.details()}
-    for packed in status.details if status else ():
-        kind = getattr(error_details_pb2, packed.TypeName().rpartition(".")[2])
-        packed.Unpack(found := kind())
-        details[kind.__name__] = found
-    return failed.value.code(), details
 
 
 # ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -401,6 +363,16 @@ async def test_random_bytes_are_never_our_own_fault(channel: grpc.aio.Channel) -
         "AttackRequest": attack(pgd=pb.PgdParameters(steps=2), target=[pb.ClassReference(index=1)]),
         "GetModelRequest": pb.GetModelRequest(model="small"),
         "ListModelsRequest": pb.ListModelsRequest(),
+        "SubmitJobRequest": pb.SubmitJobRequest(classify=classify(PNG), idempotency_key="k", deadline_s=9),
+        "ListJobsRequest": pb.ListJobsRequest(page_size=9, page_token="W10=", state=pb.JOB_STATE_QUEUED),
+        "WatchJobRequest": pb.WatchJobRequest(id="job_0", after=1),
+        "DatasetChunk": pb.DatasetChunk(name="pets", data=b"PK"),
+        "ListDatasetsRequest": pb.ListDatasetsRequest(page_size=9, page_token="W10="),
+        "GetArtifactRequest": pb.GetArtifactRequest(sha256="0" * 64),
+        **{
+            f"{name}Request": getattr(pb, f"{name}Request")(id="job_0")
+            for name in ("GetJob", "CancelJob", "DeleteJob", "GetDataset", "DeleteDataset")
+        },
     }
 
     def malformed(kind: str) -> bytes:

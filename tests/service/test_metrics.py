@@ -2,13 +2,18 @@
 
 import asyncio
 import subprocess
+import threading
+import time
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
+from service.database.schema import workers
 from service.metrics import METHODS, Metrics
 from tests.service.conftest import House
+from tests.service.in_process import break_database, mend_database
 from tests.service.pictures_at_hand import base64_of, noise, png
 from tests.tools import need
 
@@ -107,6 +112,59 @@ async def test_an_engine_that_is_away_is_down_and_nothing_else(house: House, mon
     samples = await scraped(house)
     assert of(samples, "engine_up") == 0
     assert of(samples, "engine_rows_total") == 0
+
+
+async def test_the_database_is_asked_what_is_kept(house: House) -> None:
+    body, headers = {"images": [TEXT], "method": "fgsm"}, {"Prefer": "respond-async"}
+    for _ in range(2):
+        await house.client.post("/api/v1/models/small/attack", json=body, headers=headers)
+    (job, _) = (await house.client.get("/api/v1/jobs")).json()["jobs"]
+    await house.do(job["id"])
+    house.core.metrics.job_process_restarts = lambda: 7
+    samples = await scraped(house)
+    states = ("queued", "running", "succeeded", "failed", "cancelled", "interrupted")
+    assert [of(samples, "jobs", state=state) for state in states] == [1, 0, 1, 0, 0, 0]
+    assert (of(samples, "storage_up"), of(samples, "job_workers"), of(samples, "job_process_restarts_total")) == (
+        1,
+        0,
+        7,
+    )
+    assert of(samples, "artifacts") >= 2
+    assert of(samples, "artifact_bytes") > len(TEXT)
+    assert of(samples, "requests_total", operation="jobs", code="OK") == 1
+    beat = {"name": "w", "beats": 1, "started_at": 0.0}
+    with house.storage.database.transaction() as connection:
+        connection.execute(sa.insert(workers).values(seen_at=time.time(), **beat))
+        connection.execute(sa.insert(workers).values(seen_at=time.time() - 3600, **{**beat, "name": "dead"}))
+    assert of(await scraped(house), "job_workers") == 1
+
+    break_database(house.home)
+    house.storage.database.close()
+    without = await scraped(house)
+    assert of(without, "storage_up") == 0
+    assert of(without, "jobs", state="succeeded") == 1
+    mend_database(house.home)
+    assert of(await scraped(house), "storage_up") == 1
+
+
+async def test_a_scrape_does_not_wait_for_a_database_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.metrics.PATIENCE_S", 0.05)
+    looks, ends = 0, threading.Event()
+
+    def hangs() -> dict[str, int]:
+        nonlocal looks
+        looks += 1
+        ends.wait(10)
+        return {"queued": 3}
+
+    monkeypatch.setattr(house.storage.jobs, "counts", hangs)
+    for _ in range(3):
+        assert of(await scraped(house), "storage_up") == 0
+    assert looks == 1
+    ends.set()
+    monkeypatch.setattr("service.metrics.PATIENCE_S", 5)
+    samples = await scraped(house)
+    assert (of(samples, "storage_up"), of(samples, "jobs", state="queued")) == (1, 3)
 
 
 async def test_openmetrics_is_spoken_where_it_is_asked_for(house: House) -> None:

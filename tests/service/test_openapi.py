@@ -1,5 +1,6 @@
 """The description holds what the service does: every route, every status, every member of every answer."""
 
+import re
 from typing import Any
 
 import jsonschema
@@ -9,6 +10,7 @@ from rakinglight import catalogue
 from rakinglight.errors import CODES
 from service import openapi
 from service.settings import Settings
+from tests.service.archives_at_hand import plain_zip
 from tests.service.conftest import House
 from tests.service.pictures_at_hand import base64_of, noise, png
 
@@ -66,6 +68,21 @@ def test_every_code_is_declared_where_it_can_come() -> None:
     later = {"METHOD_NOT_ALLOWED"}  # the answer to a verb that is not described
     assert {str(kind.status) for code, kind in CODES.items() if code not in later} <= set(ask)
     assert "Retry-After" in ask["503"]["headers"]
+    of_jobs = {"JOB_CANCELLED"}  # what a job ends with, and no route
+    said = {
+        answer["description"]
+        for verbs in DOCUMENT["paths"].values()
+        for one in verbs.values()
+        for answer in one["responses"].values()
+    }
+    assert {code for code in CODES if f"`{code}`" not in " ".join(said)} == later | of_jobs
+
+
+def test_every_part_of_a_path_is_a_parameter() -> None:
+    for path, verbs in DOCUMENT["paths"].items():
+        for one in verbs.values():
+            given = {parameter["name"] for parameter in one.get("parameters", ()) if parameter["in"] == "path"}
+            assert given == set(re.findall(r"{(\w+)}", path)), path
 
 
 @pytest.mark.parametrize("name", sorted(catalogue.OPERATIONS))
@@ -90,6 +107,8 @@ async def test_examples_can_be_sent_and_answers_are_as_described(house: House, n
         ("attack", {"images": [TEXT], "method": "fgsm", "parameters": {"steps": 3}}),
         ("saliency", {"images": [TEXT], "include": ["overlap"]}),
         ("classify", {"images": [TEXT], "epsilon": 1}),
+        ("classify", {}),
+        ("classify", {"images": [TEXT], "dataset": "ds_0123456789abcdefghij"}),
     ],
 )
 def test_the_schema_refuses_what_the_service_refuses(name: str, body: dict[str, Any]) -> None:
@@ -102,6 +121,56 @@ async def test_the_other_answers_are_as_described(house: House) -> None:
     for path in ("/healthz", "/readyz", "/api/v1/models", "/api/v1/models/{model}"):
         answer = await house.client.get(path.format(model="small"))
         valid(answer.json(), route(path, "get")["responses"]["200"]["content"]["application/json"]["schema"])
+
+
+async def test_jobs_are_as_described(house: House) -> None:
+    def one(path: str, verb: str = "get", status: str = "200") -> dict[str, Any]:
+        found: dict[str, Any] = route(path, verb)["responses"][status]["content"]["application/json"]["schema"]
+        return found
+
+    path, there = "/api/v1/models/{model}/attack", "/api/v1/jobs/{job}"
+    headers = {"Prefer": "respond-async"}
+    submitted = []
+    for body in ({"images": [TEXT] * 2, "method": "fgsm"}, {"images": [TEXT], "method": "pgd"}):
+        answer = await house.client.post(path.format(model="small"), json=body, headers=headers)
+        assert answer.status_code == 202
+        assert set(route(path)["responses"]["202"]["headers"]) <= {
+            name.title().replace("-Id", "-ID") for name in answer.headers
+        }
+        valid(answer.json(), one(path, "post", "202"))
+        submitted.append(answer.json()["id"])
+    done, cancelled = submitted
+    await house.do(done)
+    valid((await house.client.post(f"/api/v1/jobs/{cancelled}/cancel")).json(), one(f"{there}/cancel", "post"))
+    for job in submitted:
+        valid((await house.client.get(f"/api/v1/jobs/{job}")).json(), one(there))
+    valid((await house.client.get("/api/v1/jobs")).json(), one("/api/v1/jobs"))
+    partial = {"result": None, "partial_result": {"results": [None]}}
+    with pytest.raises(jsonschema.ValidationError):
+        valid((await house.client.get(f"/api/v1/jobs/{done}")).json() | partial, one(there))
+
+
+@pytest.mark.parametrize("settings", [Settings(datasets="pets=/nowhere")])  # type: ignore[arg-type]
+async def test_datasets_are_as_described(house: House) -> None:
+    file = plain_zip({"cat/1.png": png(noise()), "dog/1.png": png(noise())})
+    added = await house.client.post(
+        "/api/v1/datasets?name=pets", content=file, headers={"Content-Type": "application/zip"}
+    )
+    content = "application/json"
+    valid(added.json(), route("/api/v1/datasets")["responses"]["201"]["content"][content]["schema"])
+    one = (await house.client.get(added.headers["location"])).json()
+    valid(one, route("/api/v1/datasets/{dataset}", "get")["responses"]["200"]["content"][content]["schema"])
+    every = (await house.client.get("/api/v1/datasets")).json()
+    assert [dataset["id"] for dataset in every["datasets"]] == ["pets", one["id"]]
+    valid(every, route("/api/v1/datasets", "get")["responses"]["200"]["content"][content]["schema"])
+
+
+@pytest.mark.parametrize("settings", [Settings(inline_bytes=1024)])
+async def test_what_is_too_large_for_a_reply_is_as_described(house: House) -> None:
+    answer = await house.client.post("/api/v1/models/small/saliency", json={"images": [TEXT]})
+    (result,) = answer.json()["results"]
+    assert set(result["overlay"]) == {"href", "sha256", "bytes"}
+    valid(answer.json(), route(operation_path("saliency"))["responses"]["200"]["content"]["application/json"]["schema"])
 
 
 async def test_problems_are_as_described(house: House) -> None:

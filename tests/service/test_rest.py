@@ -408,11 +408,6 @@ async def test_the_models_are_told(house: House) -> None:
     assert_problem(await house.client.get("/api/v1/models/small/versions/3"), 404, "NOT_FOUND")
 
 
-async def test_respond_async_is_passed_over_for_now(house: House) -> None:
-    answer = await house.client.post(CLASSIFY, json={"images": [TEXT]}, headers={"Prefer": "respond-async"})
-    assert answer.status_code == 200
-
-
 async def test_jpeg_is_an_image_too(house: House) -> None:
     answer = await ask(house, images=[base64_of(saved(Image.fromarray(PIXELS), "JPEG"))])
     assert answer.status_code == 200

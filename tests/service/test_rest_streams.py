@@ -8,10 +8,12 @@ from typing import Any
 
 import httpx2
 import pytest
+import sqlalchemy as sa
 import uvicorn
 
 from rakinglight import reply
 from rakinglight.errors import Overloaded
+from service.database.schema import jobs
 from service.settings import Settings
 from tests.service.conftest import House
 from tests.service.pictures_at_hand import base64_of, noise, png
@@ -216,3 +218,59 @@ async def test_merged_answers_are_those_one_gets_alone(client: httpx2.AsyncClien
         alone = await client.post(path, json=body)
         assert reply.from_json(answer.json()["results"][0]["prediction"]) == alone.json()["results"][0]["prediction"]
         assert answer.json()["results"] == alone.json()["results"]
+
+
+# ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_closes_the_stream_of_a_job_ends_nothing(
+    client: httpx2.AsyncClient, house: House, doing: None
+) -> None:
+    job = (await client.post(ATTACK, json=LONG, headers={"Prefer": "respond-async"})).json()["id"]
+    async with client.stream("GET", f"/api/v1/jobs/{job}/events") as response, aclosing(events(response)) as told:
+        while "comment" in (first := await anext(told)):  # a sign of life
+            pass
+    assert first["event"] == "progress"
+    async with client.stream("GET", f"/api/v1/jobs/{job}/events", headers={"Last-Event-ID": first["id"]}) as response:
+        rest = [event async for event in events(response) if "comment" not in event]
+    assert [int(event["id"]) for event in rest] == list(range(2, len(rest) + 2))
+    assert rest[-1]["event"] == "result"
+    assert house.engine.cancelled == []
+
+
+async def test_a_job_that_goes_is_the_end_of_its_stream_and_no_event(client: httpx2.AsyncClient, house: House) -> None:
+    job = (await client.post(CLASSIFY, json={"images": [TEXT]}, headers={"Prefer": "respond-async"})).json()["id"]
+    async with client.stream("GET", f"/api/v1/jobs/{job}/events") as response, aclosing(events(response)) as told:
+        assert "comment" in await anext(told)
+        with house.storage.database.transaction() as connection:
+            connection.execute(sa.delete(jobs).where(jobs.c.id == job))
+        while "comment" in (last := await anext(told)):
+            pass
+        assert [event async for event in told] == []
+    assert (last["event"], json.loads(last["data"])["code"]) == ("problem", "NOT_FOUND")
+    assert "id" not in last
+
+
+async def test_a_submission_whose_caller_hangs_up_is_whole_or_none(client: httpx2.AsyncClient, house: House) -> None:
+    body = {"images": [TEXT]}
+    for i in range(30):
+        headers = {"Prefer": "respond-async", "Idempotency-Key": f"key-{i}"}
+        asking = asyncio.create_task(client.post(CLASSIFY, json=body, headers=headers))
+        await asyncio.sleep(0.001 * i)
+        asking.cancel()
+        await asyncio.wait([asking])
+    async with asyncio.timeout(10):
+        await house.core.drained()
+    listed = (await client.get("/api/v1/jobs?page_size=500")).json()["jobs"]
+    again = {
+        (
+            await client.post(CLASSIFY, json=body, headers={"Prefer": "respond-async", "Idempotency-Key": f"key-{i}"})
+        ).json()["id"]
+        for i in range(30)
+    }
+    assert {job["id"] for job in listed} <= again
+    assert len(again) == 30
+    for job in listed:
+        await house.do(job["id"])
+        assert (await client.get(f"/api/v1/jobs/{job['id']}")).json()["state"] == "succeeded"
+    assert house.core.bytes_held == 0

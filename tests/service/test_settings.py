@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from service.keys import Keyring
 from service.settings import Settings
 
 KEY = "a-long-enough-key-0123456789"
@@ -59,6 +60,7 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"host": "example.org"}, "no key", id="a name that may be anywhere"),
         pytest.param({"key": "short"}, "16 at least", id="a short key"),
         pytest.param({"key": KEY, "key_file": "/nowhere"}, "both set", id="two keys"),
+        pytest.param({"key_file": "/dev/null"}, "no key", id="a file without a key"),
         pytest.param({"key_file": "/nowhere/key"}, "cannot be read", id="no such file"),
         pytest.param({"port": 70_000}, "65535", id="no port"),
         pytest.param({"models": ""}, "at least 1", id="no models"),
@@ -87,12 +89,31 @@ def test_with_a_key_it_may_listen_anywhere(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
     settings = Settings(host="0.0.0.0", key_file=file)
-    assert settings.secret == KEY.encode()
+    assert Keyring(settings.keys).admit(f"Bearer {KEY}").name == "operator"
     assert not settings.on_loopback
 
 
 def test_the_key_is_not_shown() -> None:
     settings = Settings(key=KEY)  # type: ignore[arg-type]
-    assert settings.secret == KEY.encode()
+    assert settings.keys == KEY.encode()
     assert KEY not in repr(settings)
     assert KEY not in str(settings.model_dump())
+
+
+def test_a_key_file_may_hold_several_and_is_read_at_the_start(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    file.write_text(f"alice {KEY}\nbob query {KEY[::-1]}\n")
+    assert Keyring(Settings(key_file=file).keys).admit(f"Bearer {KEY[::-1]}").scopes == {"query"}
+    file.write_text(f"alice {KEY}\nbob {KEY}\n")
+    with pytest.raises(ValidationError, match="line 2 of the keys") as caught:
+        Settings(key_file=file)
+    assert KEY not in str(caught.value)
+
+
+def test_folders_of_datasets_are_named() -> None:
+    assert Settings(datasets="pets=/data/pets, digits=/data/digits").datasets == {  # type: ignore[arg-type]
+        "pets": Path("/data/pets"),
+        "digits": Path("/data/digits"),
+    }
+    with pytest.raises(ValidationError, match="pets=/data/pets"):
+        Settings(datasets="/data/pets")  # type: ignore[arg-type]

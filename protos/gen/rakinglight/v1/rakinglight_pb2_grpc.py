@@ -84,6 +84,61 @@ class RakingLightStub(object):
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.FromString,
                 _registered_method=True)
+        self.SubmitJob = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/SubmitJob',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Job.FromString,
+                _registered_method=True)
+        self.ListJobs = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ListJobs',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListJobsRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListJobsResponse.FromString,
+                _registered_method=True)
+        self.GetJob = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/GetJob',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetJobRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Job.FromString,
+                _registered_method=True)
+        self.WatchJob = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/WatchJob',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.WatchJobRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.JobEvent.FromString,
+                _registered_method=True)
+        self.CancelJob = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/CancelJob',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.CancelJobRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Job.FromString,
+                _registered_method=True)
+        self.DeleteJob = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/DeleteJob',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteJobRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteJobResponse.FromString,
+                _registered_method=True)
+        self.CreateDataset = channel.stream_unary(
+                '/rakinglight.v1.RakingLight/CreateDataset',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DatasetChunk.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.ListDatasets = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ListDatasets',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListDatasetsRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListDatasetsResponse.FromString,
+                _registered_method=True)
+        self.GetDataset = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/GetDataset',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetDatasetRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Dataset.FromString,
+                _registered_method=True)
+        self.DeleteDataset = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/DeleteDataset',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetResponse.FromString,
+                _registered_method=True)
+        self.GetArtifact = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/GetArtifact',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetArtifactRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ArtifactChunk.FromString,
+                _registered_method=True)
 
 
 class RakingLightServicer(object):
@@ -159,6 +214,83 @@ class RakingLightServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitJob(self, request, context):
+        """Have any of these done without waiting for it: the job outlives the call, and a restart of the service.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListJobs(self, request, context):
+        """Your jobs, newest first, without what came of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetJob(self, request, context):
+        """One job: how far it is, and what came of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchJob(self, request, context):
+        """What happens to a job, as it happens, up to its result or problem. Broken off, it is taken up again by `after`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelJob(self, request, context):
+        """Stop a job. What it has reached is kept, as its partial result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteJob(self, request, context):
+        """Forget a job that is over, and what came of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateDataset(self, request_iterator, context):
+        """Keep many images under an id, which a request names as its `dataset`: a zip by class folder, or an NPZ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDatasets(self, request, context):
+        """The operator's datasets, then yours, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetDataset(self, request, context):
+        """One dataset: its classes, and how many images each has.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteDataset(self, request, context):
+        """Forget a dataset. Jobs that are about it keep its images.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetArtifact(self, request, context):
+        """The bytes of what was too large to stand in a job's result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RakingLightServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -211,6 +343,61 @@ def add_RakingLightServicer_to_server(servicer, server):
                     servicer.AttackStream,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.SerializeToString,
+            ),
+            'SubmitJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitJob,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Job.SerializeToString,
+            ),
+            'ListJobs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListJobs,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListJobsRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListJobsResponse.SerializeToString,
+            ),
+            'GetJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJob,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetJobRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Job.SerializeToString,
+            ),
+            'WatchJob': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchJob,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.WatchJobRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.JobEvent.SerializeToString,
+            ),
+            'CancelJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelJob,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.CancelJobRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Job.SerializeToString,
+            ),
+            'DeleteJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteJob,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteJobRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteJobResponse.SerializeToString,
+            ),
+            'CreateDataset': grpc.stream_unary_rpc_method_handler(
+                    servicer.CreateDataset,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DatasetChunk.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Dataset.SerializeToString,
+            ),
+            'ListDatasets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDatasets,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListDatasetsRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListDatasetsResponse.SerializeToString,
+            ),
+            'GetDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDataset,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetDatasetRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Dataset.SerializeToString,
+            ),
+            'DeleteDataset': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteDataset,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetResponse.SerializeToString,
+            ),
+            'GetArtifact': grpc.unary_stream_rpc_method_handler(
+                    servicer.GetArtifact,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetArtifactRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ArtifactChunk.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -483,6 +670,303 @@ class RakingLight(object):
             '/rakinglight.v1.RakingLight/AttackStream',
             rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.SerializeToString,
             rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/SubmitJob',
+            rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListJobs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ListJobs',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListJobsRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListJobsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/GetJob',
+            rakinglight_dot_v1_dot_rakinglight__pb2.GetJobRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/WatchJob',
+            rakinglight_dot_v1_dot_rakinglight__pb2.WatchJobRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.JobEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/CancelJob',
+            rakinglight_dot_v1_dot_rakinglight__pb2.CancelJobRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Job.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/DeleteJob',
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeleteJobRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeleteJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateDataset(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/rakinglight.v1.RakingLight/CreateDataset',
+            rakinglight_dot_v1_dot_rakinglight__pb2.DatasetChunk.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDatasets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ListDatasets',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListDatasetsRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListDatasetsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/GetDataset',
+            rakinglight_dot_v1_dot_rakinglight__pb2.GetDatasetRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Dataset.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteDataset(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/DeleteDataset',
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetArtifact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/GetArtifact',
+            rakinglight_dot_v1_dot_rakinglight__pb2.GetArtifactRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ArtifactChunk.FromString,
             options,
             channel_credentials,
             insecure,

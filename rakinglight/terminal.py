@@ -1,0 +1,284 @@
+"""What the commands share: options, the client, tables and bars, files, and what an exit code says."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from rakinglight import reply
+from rakinglight.catalogue import Operation
+from rakinglight.client import Client, connect
+from rakinglight.errors import (
+    BadParameter,
+    CallerError,
+    DeadlineExceeded,
+    Forbidden,
+    JobCancelled,
+    RakinglightError,
+    Unauthenticated,
+    Unavailable,
+)
+from rakinglight.results import Answer, Progress
+from rakinglight.tables import answered
+
+DONE, FOUND, WRONG, AWAY, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
+
+# ── options that several commands take ──────────────────────────────────────────────────────────────────────────────
+
+Images = Annotated[
+    list[str] | None, typer.Argument(help="Image files; - reads one from standard input.", show_default=False)
+]
+DatasetId = Annotated[str | None, typer.Option("--dataset", help="Instead of images: a dataset of the service, by id.")]
+AsJob = Annotated[
+    bool, typer.Option("--job", help="Do not wait: print the id of a job, which `rakinglight jobs` follows.")
+]
+ModelName = Annotated[str, typer.Option("--model", "-m", help="The model that is asked.")]
+Url = Annotated[str, typer.Option(envvar="RAKINGLIGHT_URL", help="The service.")]
+KeyFile = Annotated[
+    Path | None, typer.Option(help="A file with the key of the service; or set RAKINGLIGHT_KEY to the key itself.")
+]
+Local = Annotated[bool, typer.Option("--local", help="Ask no service: the same engine, in this process.")]
+BlackBox = Annotated[
+    bool, typer.Option("--black-box", help="Ask the service to classify, no more: the method runs in this process.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method", help="The method; without it, the operation's first. Maps of several, a,b,c, are side by side."
+    ),
+]
+Parameters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--parameter", "-p", help="Any parameter, as name=value; the value is JSON or text.", metavar="NAME=VALUE"
+    ),
+]
+FailOn = Annotated[
+    Literal["success", "failure"] | None,
+    typer.Option(help="Exit with 1 if any attack comes to this: a gate for pipelines."),
+]
+Seed = Annotated[int, typer.Option(help="Every random choice follows it.")]
+Deadline = Annotated[float | None, typer.Option(help="Seconds; what is reached by then is the answer.")]
+MaxRows = Annotated[int | None, typer.Option(help="Rows that each image may send through the network.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the reply as JSON, for programs.")]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output", "-o", help="Keep the pictures: a .png file for the main one, .npz for all arrays, or a folder."
+    ),
+]
+
+
+# ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def client_of(url: str, key_file: Path | None, local: bool = False, black_box: bool = False) -> Iterator[Client]:
+    if local and black_box:
+        raise BadParameter("--local asks no service and --black-box asks one to classify; give one of the two.")
+    if local:
+        from rakinglight.in_process import local as in_process
+
+        client = in_process(say=say)
+    else:
+        key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get("RAKINGLIGHT_KEY")
+        if black_box:
+            from rakinglight.over_classify import black_box as asking
+
+            client = asking(url, key)
+        else:
+            client = connect(url, key)
+    with client:
+        yield client
+
+
+def followed(news: Iterable[Progress | Any], operation: str, name: Callable[[int], str]) -> Any:
+    """The last of `news`, the answer; with a bar for each image and map meanwhile. Of a job, a bar for all of it.
+
+    name  that of an image, by its place
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    last: Any = None
+    with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
+        tasks = {(0, 0): bars.add_task(escape(f"{operation} {name(0)}"), total=None)}
+        for last in news:
+            if not isinstance(last, Progress):
+                continue
+            if (last.images or 1) > 1:
+                bars.update(tasks[0, 0], description=operation, total=last.images, completed=last.done)
+                continue
+            place = last.image, last.map or 0
+            if place not in tasks:
+                which = f", map {place[1] + 1}" if place[1] else ""
+                tasks[place] = bars.add_task(escape(f"{operation} {name(last.image)}{which}"), total=None)
+            bars.update(tasks[place], total=last.of, completed=last.step)
+    return last
+
+
+# ── showing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def print_table(found: Table) -> None:
+    # Where nobody looks, lines stay whole: they are for grep.
+    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(found)
+
+
+def echo_json(value: Any) -> None:
+    """Print `value` for a program."""
+    typer.echo(json.dumps(reply.to_json(value)))
+
+
+def say(words: str) -> None:
+    """A remark to whoever sits there; a program does not want it."""
+    if sys.stderr.isatty():
+        typer.echo(words, err=True)
+
+
+# ── keeping ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def check_output(output: Path | None, operation: Operation, images: int) -> None:
+    """Refuse what could not be written, before any work is spent on it."""
+    if output is None or output.suffix == ".npz":
+        return
+    if operation.picture is None:
+        raise BadParameter(f"{operation.name} draws no picture for {output}; give -o FILE.npz to keep the numbers.")
+    if output.suffix and output.suffix != ".png" and not output.is_dir():
+        raise BadParameter(
+            f"{output} is neither .png nor .npz; pictures are PNG, so that no pixel is changed by saving."
+        )
+    if output.suffix == ".png" and operation.name == "attack" and images > 1:
+        raise BadParameter(f"{images} adversarial pictures do not go into {output}; give a folder.")
+
+
+def show(
+    operation: Operation, images: Sequence[str], answers: Sequence[Any], output: Path | None, *, as_json: bool
+) -> None:
+    """Keep what was asked for of the `answers`, one an image or None, and print them."""
+    keep(answers, images, operation, output)
+    if as_json:
+        echo_json(whole_of(answers))
+        return
+    print_table(answered(operation.name, images, answers))
+    if operation.picture and output is None:
+        say(f"-o {operation.picture}.png keeps the picture, -o FOLDER all of them, -o all.npz all arrays.")
+
+
+def whole_of(answers: Sequence[Answer | None]) -> Mapping[str, Any]:
+    """The reply that `answers` are of."""
+    return next(answer.reply for answer in answers if answer is not None)
+
+
+def judge(answers: Sequence[Any], fail_on: str | None) -> None:
+    """Leave with FOUND where an attack came to what `fail_on` names."""
+    if fail_on and any(answer.success == (fail_on == "success") for answer in answers):
+        raise typer.Exit(FOUND)
+
+
+def numbered(images: int) -> list[str]:
+    """Names for images of which nobody here knows the files, by their place in the request."""
+    return [f"image-{i}" for i in range(images)]
+
+
+def keep(answers: Sequence[Answer | None], images: Sequence[str], operation: Operation, output: Path | None) -> None:
+    """Write the files that were asked for."""
+    if output is None:
+        return
+    for path, content in _files(answers, images, operation, output):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        say(f"wrote {path}")
+
+
+def _files(
+    answers: Sequence[Answer | None], images: Sequence[str], operation: Operation, output: Path
+) -> Iterator[tuple[Path, bytes]]:
+    """What goes where under `output`."""
+    if output.suffix == ".npz":
+        whole = whole_of(answers)
+        yield output, reply.to_npz(whole["results"], {k: v for k, v in whole.items() if k != "results"})
+        return
+    found = [(name, answer.entry) for name, answer in zip(images, answers, strict=True) if answer is not None]
+    if output.suffix == ".png":
+        names = [Path(name).name for name, _ in found]
+        yield output, reply.picture(operation, [entry for _, entry in found], names)
+        return
+    seen: Counter[str] = Counter()
+    for name, entry in found:
+        stem = "image" if name == "-" else Path(name).stem
+        seen[stem] += 1
+        unique = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
+        for what, raw in _pictures(entry, operation):
+            yield output / f"{unique}-{what}.png", raw
+
+
+def _pictures(entry: Mapping[str, Any], operation: Operation) -> Iterator[tuple[str, bytes]]:
+    """The pictures of one image's entry as PNG, by name; those of compared maps with the map's place and method."""
+    for name in operation.include:
+        part = entry.get(name)
+        raw = part.get("picture") if isinstance(part, dict) else part
+        if isinstance(raw, bytes):
+            yield name, raw
+    for place, found in enumerate(entry.get("maps", ())):
+        for name, raw in _pictures(found, operation):
+            yield f"{name}-{place + 1}-{found['method']}", raw
+
+
+# ── failing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@contextmanager
+def taught(context: typer.Context, farewell: str = "Cancelled.") -> Iterator[None]:
+    """Turn what goes wrong into a message that teaches and an exit code that means something.
+
+    farewell  what is said on Ctrl-C
+    """
+    try:
+        yield
+    except RakinglightError as e:
+        _fail(context, e, e.detail, _code(e))
+    except OSError as e:
+        where = f"{e.filename}: " if e.filename else ""
+        _fail(context, e, f"{where}{e.strerror or e}.", WRONG)
+    except KeyboardInterrupt:
+        typer.echo(farewell, err=True)
+        raise typer.Exit(INTERRUPTED) from None
+    except typer.Exit:
+        raise
+    except Exception as e:  # a fault of ours: the shell must not take it for the outcome of an attack
+        _fail(context, e, f"{type(e).__name__}: {e}. That is a fault of its own; --debug shows where.", BROKEN)
+
+
+def _fail(context: typer.Context, error: Exception, message: str, code: int) -> None:
+    if context.obj:
+        Console(stderr=True).print_exception()
+    typer.echo(f"{context.command_path}: {message}", err=True)
+    raise typer.Exit(code) from error
+
+
+def _code(error: RakinglightError) -> int:
+    match error:
+        case Unauthenticated() | Forbidden():
+            return REFUSED
+        case JobCancelled():
+            return AWAY
+        case CallerError():
+            return WRONG
+        case Unavailable() | DeadlineExceeded():
+            return AWAY
+        case _:
+            return BROKEN

@@ -1,0 +1,159 @@
+"""The tables: one schema for SQLite and PostgreSQL. `migrations/` makes them; a test holds the two to each other.
+
+Times are seconds since 1970, in UTC. What is large is never here: it lies in the store of artifacts, and a row names it
+by the SHA-256 of its content.
+
+    jobs ──< job_runs     one image by one method: the state from which it goes on, or what it found
+      │──<  job_results   one image: its entry in the reply
+      └──<  job_events    what happened, numbered from 1
+    artifacts ──< holds   who needs it; what nobody holds is swept away
+    datasets ──> artifacts
+    workers               job processes, each with a count that grows while it lives
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+#: `attempt` counts the times that a worker took the job up, and fences it: whoever writes names the attempt that it is,
+#: and a worker that was taken for dead finds its own to be over. `stalled` are those since the last saved state.
+#: `request` is the artifact that holds what was asked, `dataset` that of the dataset that it is about, and `digest`
+#: tells requests apart for `idempotency_key`. `reply` is the reply without its results. `last_event` is the number of
+#: the newest event.
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("model", JSON, nullable=False),
+    Column("method", Text),
+    Column("purpose", Text),
+    Column("request_id", Text, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("images", Integer, nullable=False),
+    Column("dataset", Text),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("stalled", Integer, nullable=False, default=0),
+    Column("worker", Text),
+    Column("seconds", Double, nullable=False, default=0.0),
+    Column("cancel_requested", Boolean, nullable=False, default=False),
+    Column("progress", JSON(none_as_null=True)),
+    Column("note", Text),
+    Column("reply", JSON(none_as_null=True)),
+    Column("problem", JSON(none_as_null=True)),
+    Column("last_event", BigInteger, nullable=False, default=0),
+    Column("created_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("ended_at", Double),
+    Column("expires_at", Double),
+    Column("expired", Boolean, nullable=False, default=False),
+    UniqueConstraint("owner", "idempotency_key"),
+    Index("ix_jobs_owner_created_at", "owner", "created_at"),
+    Index("ix_jobs_state", "state"),
+)
+
+#: `saved` is the artifact of a frame: `progress` with the state, or `result` with what was found. `done` says which.
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("job", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("saved", Text, nullable=False),
+    Column("done", Boolean, nullable=False),
+)
+
+#: `entry` is the artifact, an NPZ; `cost` and `answered_by` are those of its runs.
+job_results = Table(
+    "job_results",
+    metadata,
+    Column("job", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("image", Integer, primary_key=True),
+    Column("entry", Text, nullable=False),
+    Column("cost", JSON, nullable=False),
+    Column("answered_by", JSON, nullable=False),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job", Text, ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("sha256", Text, primary_key=True),
+    Column("bytes", BigInteger, nullable=False),
+    Column("media_type", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+#: A holder is "job:<id>", "dataset:<id>" or "reply:<request id>". A hold without `expires_at` lasts until its holder
+#: lets go. `shown` is false for what only the service itself reads: requests and states.
+holds = Table(
+    "holds",
+    metadata,
+    Column("sha256", Text, ForeignKey("artifacts.sha256"), primary_key=True),
+    Column("holder", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("shown", Boolean, nullable=False),
+    Column("expires_at", Double),
+    Index("ix_holds_holder", "holder"),
+    Index("ix_holds_expires_at", "expires_at"),
+)
+
+#: `classes` are [{name, images}] in order, so that a list needs no `items`, which are [name, class] of each image.
+datasets = Table(
+    "datasets",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("artifact", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("classes", JSON, nullable=False),
+    Column("items", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_datasets_owner_created_at", "owner", "created_at"),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("beats", BigInteger, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("seen_at", Double, nullable=False),
+)

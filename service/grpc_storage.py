@@ -1,0 +1,158 @@
+"""What the service keeps, by gRPC: jobs, datasets, artifacts. The other half of `grpc_door`, which frames each call.
+
+Each call is given the core, its request (an upload, each of its messages as it comes) and who asks. It answers with the
+plain values that fill the response; one that streams, with one such after the other. What is another's is not found,
+like what never was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Any, cast
+
+from rakinglight.errors import BadParameter, EngineAway, StorageAway, TooLarge, Unreadable
+from service import messages
+from service.core import DRAINING_RETRY_S, Core
+from service.database.pages import PAGE_SIZE, Page
+from service.doorway import Visit
+from service.jobs import OVER, STATES, State
+from service.jobs.records import LOOK_S, Jobs, whole
+
+Values = Mapping[str, Any]
+
+#: Most bytes of an artifact in one message: many clients take four times that, unless they are told otherwise.
+CHUNK = 2**20
+
+
+# ── jobs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _list_jobs(core: Core, request: Any, visit: Visit) -> Values:
+    page = Page(request.page_size or PAGE_SIZE, request.page_token or None)
+    state = messages.named(request.DESCRIPTOR.fields_by_name["state"].enum_type, request.state)
+    if state not in (*STATES, "unspecified"):
+        raise BadParameter.at("/state", f"state is {state}, which is none of {', '.join(STATES)}.")
+    wanted = None if state == "unspecified" else cast("State", state)
+    return await asyncio.to_thread(core.storage.jobs.list, visit.caller.sees, page, wanted)
+
+
+async def _get_job(core: Core, request: Any, visit: Visit) -> Values:
+    jobs, sees = core.storage.jobs, visit.caller.sees
+    job = await asyncio.to_thread(jobs.get, request.id, sees)
+    return whole(job, await asyncio.to_thread(_result, jobs, request.id, sees) if job["state"] in OVER else None)
+
+
+def _result(jobs: Jobs, job: str, sees: str | None) -> Values | None:
+    """What came of `job`; None while that is nothing."""
+    results = jobs.results(job, sees)
+    return None if results is None else messages.job_result(results)
+
+
+async def _watch_job(core: Core, request: Any, visit: Visit) -> AsyncGenerator[Values, None]:
+    """What happens, as it happens. While the store is away nothing does, and nothing is lost."""
+    jobs, sees, after = core.storage.jobs, visit.caller.sees, request.after
+    if after < 0:
+        raise BadParameter.at("/after", f"after is {after}; it is the number of an event, or 0.")
+    await asyncio.to_thread(jobs.get, request.id, sees)
+    while True:
+        over, news = False, list[Values]()
+        with suppress(StorageAway):
+            over, news = await asyncio.to_thread(_news, jobs, request.id, sees, after)
+        for event in news:
+            yield event
+            after = event["number"]
+        if over and not news:
+            return
+        if core.draining:
+            raise EngineAway(
+                f"The service is going down; the job goes on when it is back. Watch it again after {after}.",
+                retry_after_s=DRAINING_RETRY_S,
+            )
+        await asyncio.sleep(0 if over else LOOK_S)
+
+
+def _news(jobs: Jobs, job: str, sees: str | None, after: int) -> tuple[bool, list[Values]]:
+    """Whether `job` is over, and events that follow number `after`: of one that is over, none only after the last."""
+    over = jobs.get(job, sees)["state"] in OVER  # looked at first: its last event is written with its end
+    return over, [
+        {"number": event.number, event.kind: _result(jobs, job, sees) if event.kind == "result" else event.data}
+        for event in jobs.events(job, sees, after)
+    ]
+
+
+async def _cancel_job(core: Core, request: Any, visit: Visit) -> Values:
+    return await asyncio.to_thread(core.storage.jobs.cancel, request.id, visit.caller.sees)
+
+
+async def _delete_job(core: Core, request: Any, visit: Visit) -> Values:
+    await asyncio.to_thread(core.storage.jobs.remove, request.id, visit.caller.sees)
+    return {}
+
+
+# ── datasets ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _create_dataset(core: Core, chunks: AsyncIterator[Any], visit: Visit) -> Values:
+    settings, name, file = core.settings, "", io.BytesIO()
+    limit = settings.dataset_bytes
+    with core.hold() as hold:
+        try:
+            async with asyncio.timeout(settings.upload_s):
+                async for chunk in chunks:
+                    if chunk.name and (name or file.tell()):
+                        raise BadParameter.at(
+                            "/name", "name comes late or twice; it stands in the first message alone."
+                        )
+                    name = name or chunk.name
+                    if file.tell() + len(chunk.data) > limit:
+                        raise TooLarge(f"The file has more than {limit} bytes, the limit. Send several datasets.")
+                    hold.add(len(chunk.data))
+                    file.write(chunk.data)
+        except TimeoutError:
+            received = f"Only {file.tell()} bytes of the dataset came within {settings.upload_s:g} s."
+            raise Unreadable(received) from None
+        return await core.storage.datasets.add(visit.caller.name, name or "dataset", file.getvalue())
+
+
+async def _list_datasets(core: Core, request: Any, visit: Visit) -> Values:
+    page = request.page_size or PAGE_SIZE, request.page_token or None
+    return await core.storage.datasets.list(visit.caller.sees, *page)
+
+
+async def _get_dataset(core: Core, request: Any, visit: Visit) -> Values:
+    return await core.storage.datasets.get(request.id, visit.caller.sees)
+
+
+async def _delete_dataset(core: Core, request: Any, visit: Visit) -> Values:
+    await core.storage.datasets.remove(request.id, visit.caller.sees)
+    return {}
+
+
+# ── artifacts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _get_artifact(core: Core, request: Any, visit: Visit) -> AsyncGenerator[Values, None]:
+    artifacts = core.storage.artifacts
+    found = await asyncio.to_thread(artifacts.found, request.sha256, visit.caller.sees)
+    content = await asyncio.to_thread(artifacts.read, request.sha256)
+    yield {"media_type": found.media_type, "bytes": len(content), "data": content[:CHUNK]}
+    for start in range(CHUNK, len(content), CHUNK):
+        yield {"data": content[start : start + CHUNK]}
+
+
+#: The calls of the proto that are answered here.
+CALLS: Mapping[str, Callable[[Core, Any, Visit], Awaitable[Values] | AsyncGenerator[Values, None]]] = {
+    "ListJobs": _list_jobs,
+    "GetJob": _get_job,
+    "WatchJob": _watch_job,
+    "CancelJob": _cancel_job,
+    "DeleteJob": _delete_job,
+    "CreateDataset": _create_dataset,
+    "ListDatasets": _list_datasets,
+    "GetDataset": _get_dataset,
+    "DeleteDataset": _delete_dataset,
+    "GetArtifact": _get_artifact,
+}

@@ -1,0 +1,224 @@
+"""Jobs outlive every process here: killed, frozen, stopped, or without their database, they end with the same bits."""
+
+import json
+import resource
+import shutil
+import signal
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.end_to_end.test_serve import PNG, Service, assert_gone, running, serving
+from tests.postgres import Postgres
+
+TAKEOVER_S = 2.0
+
+
+Homes = Callable[[str], Path]
+
+
+@pytest.fixture(scope="session")
+def homes(archive_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Homes:
+    """Makes homes with the archives, and with what was measured, in them."""
+
+    def make(name: str) -> Path:
+        home = tmp_path_factory.mktemp(name)
+        (home / "archives").symlink_to(archive_store / "archives")
+        shutil.copy(archive_store / "probes.json", home)
+        return home
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def alone(homes: Homes) -> str:
+    """The bits of a job that is left alone."""
+    with house(homes("alone")) as service:
+        service.until_it_says("Ready", 30)
+        return bits(ended(service, submitted(service)))
+
+
+@pytest.fixture
+def shared(postgres: Postgres, tmp_path: Path) -> Iterator[dict[str, object]]:
+    """Settings of who shares a PostgreSQL and a store."""
+    url = postgres.database()
+    yield {"database": url, "artifacts": tmp_path / "shared", "takeover_s": TAKEOVER_S}
+    postgres.drop(url)
+
+
+def house(home: Path, **settings: object) -> AbstractContextManager[Service]:
+    return serving("local", home, **{"state_s": 0.2, "log_level": "warning"} | settings)
+
+
+def called(service: Service, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
+    headers = {"Content-Type": "application/json", "Prefer": "respond-async", "X-Request-ID": "one"}
+    request = urllib.request.Request(service.url + path, json.dumps(body).encode() if body else None, headers)
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as e:
+        with e:
+            return e.code, json.load(e)
+
+
+def attack(service: Service, steps: int) -> tuple[int, dict[str, Any]]:
+    parameters = {"steps": steps, "random_start": True}
+    body = {"images": [PNG] * 2, "method": "pgd", "parameters": parameters, "seed": 7}
+    return called(service, "/api/v1/models/lenet5-digits/attack", body)
+
+
+def submitted(service: Service) -> str:
+    """An attack on digits that takes some seconds."""
+    status, job = attack(service, 300)
+    assert status == 202, job
+    return str(job["id"])
+
+
+def job_of(service: Service, job: str) -> dict[str, Any]:
+    status, found = called(service, f"/api/v1/jobs/{job}")
+    assert status == 200, found
+    return found
+
+
+def until_halfway(service: Service, job: str, step: int = 20) -> None:
+    service.until(lambda: (job_of(service, job)["progress"] or {"step": 0})["step"] > step)
+
+
+def ended(service: Service, job: str) -> dict[str, Any]:
+    service.until(lambda: job_of(service, job)["state"] == "succeeded", 60)
+    return job_of(service, job)
+
+
+def bits(job: dict[str, Any]) -> str:
+    """What was found; equal text, equal bits."""
+    return json.dumps({k: v for k, v in job["result"].items() if k not in ("elapsed_ms", "request_id")})
+
+
+def job_process(service: Service) -> psutil.Process:
+    (found,) = [one for one in service.processes if "service.jobs.process" in one.cmdline()]
+    return found
+
+
+def test_whoever_is_killed_it_ends_with_the_same_bits(homes: Homes, alone: str) -> None:
+    """The job process, then the engine, then the gateway and with it all; and no process is left."""
+    home = homes("a")
+    with house(home) as service:
+        service.until_it_says("Ready", 30)
+        job = submitted(service)
+        until_halfway(service, job)
+        job_process(service).kill()
+        service.until(lambda: job_of(service, job)["attempts"] == 2)
+        (engine,) = [one for one in service.processes if "rakinglight.socket_host" in one.cmdline()]
+        engine.kill()
+        time.sleep(0.3)
+        family = service.processes
+        service.process.kill()
+        assert_gone(family)
+    with house(home) as service:
+        service.until_it_says("Ready", 30)
+        found = ended(service, job)
+        assert bits(found) == alone
+        assert found["attempts"] == 3
+
+
+def test_stopped_in_good_order_it_is_marked_and_goes_on_at_the_next_start(homes: Homes, alone: str) -> None:
+    home = homes("a")
+    with house(home) as service:
+        service.until_it_says("Ready", 30)
+        job = submitted(service)
+        until_halfway(service, job)
+        family = service.processes
+        service.process.send_signal(signal.SIGTERM)
+        assert service.end() == 0
+        assert_gone(family)
+    with house(home, worker_jobs=1) as service:
+        assert job_of(service, job)["state"] in ("interrupted", "running")
+        assert ended(service, job)["attempts"] == 2
+
+
+def test_of_two_on_one_database_the_other_takes_over(homes: Homes, alone: str, shared: dict[str, object]) -> None:
+    with house(homes("a"), **shared) as first:
+        first.until_it_says("Ready", 30)
+        job = submitted(first)
+        until_halfway(first, job)
+        with house(homes("b"), **shared) as second:
+            second.until_it_says("Ready", 30)
+            first.process.kill()
+            begun = time.monotonic()
+            second.until(lambda: job_of(second, job)["attempts"] == 2)
+            assert time.monotonic() - begun < TAKEOVER_S + 4
+            assert bits(ended(second, job)) == alone
+
+
+def test_a_worker_that_was_only_frozen_does_no_harm(homes: Homes, alone: str, shared: dict[str, object]) -> None:
+    """Beside a gateway, `rakinglight worker` with an engine of its own."""
+    with house(homes("a"), **shared) as service:
+        service.until_it_says("Ready", 30)
+        job = submitted(service)
+        until_halfway(service, job)
+        command = [sys.executable, "-m", "rakinglight.cli", "worker", "--engine", "local", "--model", "lenet5-digits"]
+        with running([*command, "--home", str(homes("b"))], state_s=0.2, **shared) as other:
+            other.until_it_says("worker is up", 30)
+            frozen = job_process(service)
+            frozen.suspend()
+            service.until(lambda: job_of(service, job)["attempts"] == 2)
+            frozen.resume()
+            found = ended(service, job)
+            assert (bits(found), found["attempts"]) == (alone, 2)
+            assert frozen.is_running()
+            family = other.processes
+            other.process.send_signal(signal.SIGINT)
+            assert other.end() == 0
+            assert "Stopped." in "".join(other.said)
+            assert_gone(family)
+
+
+def test_a_database_that_is_away_is_waited_for(
+    homes: Homes, alone: str, shared: dict[str, object], postgres: Postgres
+) -> None:
+    with postgres.stopped():
+        service_of = house(homes("a"), **shared)
+        service = service_of.__enter__()
+        service.until_it_says("Ready", 30)
+        assert service.attack(steps=3) == 200
+        status, problem = called(service, "/api/v1/jobs")
+        assert (status, problem["code"]) == (503, "STORAGE_AWAY")
+    try:
+        service.until(lambda: attack(service, 3)[0] == 202)
+        job = submitted(service)
+        until_halfway(service, job)
+        with postgres.stopped():
+            assert called(service, f"/api/v1/jobs/{job}")[0] == 503
+            time.sleep(2.0)
+        service.until(lambda: called(service, f"/api/v1/jobs/{job}")[0] == 200)
+        found = ended(service, job)
+        assert (bits(found), found["attempts"]) == (alone, 1)
+        ended(service, attack(service, 3)[1]["id"])
+    finally:
+        service_of.__exit__(None, None, None)
+
+
+def test_a_full_disk_is_told_and_waited_for(homes: Homes, alone: str) -> None:
+    """Full to the job process and the gateway: no file may grow past a limit, which is then lifted."""
+    with house(homes("a")) as service:
+        service.until_it_says("Ready", 30)
+        job = submitted(service)
+        until_halfway(service, job)
+        writers = [service.process.pid, job_process(service).pid]
+        for pid in writers:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        status, problem = attack(service, 5)
+        assert (status, problem["code"]) == (503, "STORAGE_AWAY")
+        time.sleep(1.5)
+        for pid in writers:
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        found = ended(service, job)
+        assert (bits(found), found["attempts"]) == (alone, 1)

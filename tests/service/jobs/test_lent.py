@@ -1,0 +1,96 @@
+"""An engine that is lent at a socket answers as it does itself, and stops when whoever asks hangs up."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rakinglight.errors import EngineAway, InternalError, Overloaded, RakinglightError
+from rakinglight.network import Network
+from rakinglight.question import Question
+from rakinglight.wire import Frame
+from service.engines.lent import Lender, LentEngine
+from tests.service.in_process import InProcessEngine
+from tests.service.pictures_at_hand import noise
+
+PGD = Question("attack", "small", noise(8, 8), "pgd", {"steps": 20})
+
+
+@pytest.fixture
+async def engine(small_convolution: Network) -> AsyncIterator[InProcessEngine]:
+    engine = InProcessEngine([small_convolution])
+    yield engine
+    await engine.stop()
+
+
+@pytest.fixture
+async def lent(engine: InProcessEngine, tmp_path: Path) -> AsyncIterator[LentEngine]:
+    async with Lender(engine).at(tmp_path / "s"):
+        yield LentEngine(tmp_path / "s", [])
+
+
+async def answered(engine: InProcessEngine | LentEngine, question: Question = PGD) -> list[Frame]:
+    async with asyncio.timeout(20):
+        return [frame async for frame in engine.ask(question, request_id="a")]
+
+
+async def test_it_answers_as_the_engine_does(engine: InProcessEngine, lent: LentEngine) -> None:
+    *_, expected = await answered(engine)
+    *_, found = await answered(lent)
+    assert bytes(found) == bytes(expected)
+    assert lent.state.ready
+
+
+async def test_many_may_ask_at_once(engine: InProcessEngine, lent: LentEngine) -> None:
+    *_, expected = await answered(engine)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(answered(lent)) for _ in range(20)]
+    assert {bytes(task.result()[-1]) for task in tasks} == {bytes(expected)}
+
+
+async def test_a_large_image_comes_over_whole(lent: LentEngine) -> None:
+    pixels = np.zeros((1500, 1500, 3), np.uint8)
+    *_, found = await answered(lent, Question("classify", "small", pixels))
+    assert found.kind == "result"
+
+
+@pytest.mark.parametrize(
+    "error", [Overloaded("Too many.", retry_after_s=3.0), EngineAway("It is away."), ZeroDivisionError("oh")]
+)
+async def test_what_the_engine_refuses_comes_over(engine: InProcessEngine, lent: LentEngine, error: Exception) -> None:
+    engine.refusal = error
+    told = type(error) if isinstance(error, RakinglightError) else InternalError
+    with pytest.raises(told) as caught:
+        await answered(lent)
+    assert caught.value.retry_after_s == getattr(error, "retry_after_s", None)
+
+
+async def test_hanging_up_stops_the_work(engine: InProcessEngine, lent: LentEngine) -> None:
+    question = Question("attack", "small", noise(8, 8), "pgd", {"steps": 1000})
+    async with aclosing(lent.ask(question, request_id="a")) as frames:
+        await anext(frames)
+    async with asyncio.timeout(5):
+        await engine.ended_early.wait()
+        while engine.worker.engine.running:
+            await asyncio.sleep(0.005)
+
+
+async def test_where_nobody_lends_it_is_away(tmp_path: Path) -> None:
+    lent = LentEngine(tmp_path / "s", [])
+    assert not lent.state.ready
+    with pytest.raises(EngineAway, match="does not answer"):
+        await answered(lent)
+
+
+async def test_a_gateway_that_dies_in_the_middle_is_away(tmp_path: Path) -> None:
+    async def dies(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(10)
+        writer.write(bytes(Frame("progress", {"step": 1, "of": 2})))
+        writer.transport.abort()
+
+    async with await asyncio.start_unix_server(dies, tmp_path / "s"):
+        with pytest.raises(EngineAway, match="was lost"):
+            await answered(LentEngine(tmp_path / "s", []))
