@@ -140,14 +140,14 @@ class Artifacts:
         if content is None:
             log.error("artifact %s is missing from the store", sha256)
             raise StorageAway(
-                f"Artifact {sha256[:12]}… is missing from the store. See that RAKINGLIGHT_ARTIFACTS names the place where "
-                "it was put and that its disk is there, or run again what it comes from."
+                f"Artifact {sha256[:12]}… is missing from the store. See that RAKINGLIGHT_ARTIFACTS names the place "
+                "where it was put and that its disk is there, or run again what it comes from."
             )
         if hashlib.sha256(content).hexdigest() != sha256:
             log.error("artifact %s is damaged", sha256)
             raise InternalError(
-                f"Artifact {sha256[:12]}… is damaged: its content is not what was put there. See that the disk is sound, "
-                "and run again what it comes from."
+                f"Artifact {sha256[:12]}… is damaged: its content is not what was put there. See that the disk is "
+                "sound, and run again what it comes from."
             )
         return content
 
