@@ -86,11 +86,12 @@ def _begin(command: str, options: dict[str, Any], main: Callable[[Any, list[Path
 def _archives(settings: Any) -> list[Path]:
     """The archives of the models; one that is missing is built, by a process of its own.
 
-    Whoever runs TorchServe elsewhere has built them, and here nothing may be written.
+    Whoever runs TorchServe elsewhere has built them, and there nothing may be written.
     """
     home = settings.home.resolve()
     if settings.engine_sockets:
-        return [home / "archives" / f"{name}.mar" for name in settings.models]
+        folder = settings.archive_folder or home / "archives"
+        return [folder / f"{name}.mar" for name in settings.models]
     from model_store.build import ensure
 
     return ensure(settings.models, home, typer.echo)

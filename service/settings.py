@@ -33,7 +33,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(
         Path(".rakinglight"),
-        description="Folder of archives, sockets, logs and measurements (delete `probes.json` to measure anew).",
+        description="Folder of all that is kept: archives, jobs, sockets, logs, measurements (`probes.json`).",
     )
     host: str = Field("127.0.0.1", description="Address that both doors listen on. Other than loopback needs a key.")
     port: int = Field(8000, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
@@ -43,6 +43,10 @@ class Settings(BaseSettings):
     )
     engine: Literal["torchserve", "local"] = Field(
         "torchserve", description="Who runs the networks: TorchServe's workers, or one child process without Java."
+    )
+    archive_folder: Path | None = Field(
+        None,
+        description="Folder of the model archives, which is only read; without it, one in `home`, filled as needed.",
     )
     engine_sockets: Path | None = Field(
         None, description="Folder of the sockets of a TorchServe that somebody else runs; without it, one is started."
@@ -189,6 +193,8 @@ class Settings(BaseSettings):
             )
         if self.engine_sockets is not None and self.engine == "local":
             raise ValueError("engine_sockets names a TorchServe and engine is 'local'; keep one of the two.")
+        if self.archive_folder is not None and self.engine_sockets is None:
+            raise ValueError("archive_folder is for a TorchServe that somebody else runs; set engine_sockets as well.")
         if self.deadline_s > self.deadline_limit_s:
             raise ValueError(f"deadline_s is {self.deadline_s:g}, over its own limit of {self.deadline_limit_s:g}.")
         return self

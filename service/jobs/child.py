@@ -24,7 +24,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S, LONG_S = 0.1, 30.0, 10.0
 FAREWELL_S = 5.0
 SOCKET = "engine.sock"
 #: What the child has no use for: who may call, and where.
-ASIDE = {"key", "key_file", "host", "allowed_hosts", "engine_sockets"}
+ASIDE = {"key", "key_file", "host", "allowed_hosts", "engine_sockets", "archive_folder"}
 
 
 class JobProcess:

@@ -40,12 +40,19 @@ def test_torchserve_has_no_network(compose: dict[str, Any]) -> None:
 
 def test_both_halves_meet_at_the_same_sockets(compose: dict[str, Any]) -> None:
     halves = [compose["services"][name] for name in ("torchserve", "torchserve-gpu", "service")]
-    assert {half["environment"]["RAKINGLIGHT_ENGINE_SOCKETS"] for half in halves} == {"/var/lib/rakinglight/run"}
-    assert {half["environment"]["RAKINGLIGHT_MODELS"] for half in halves} == {MODELS}
-    assert [half["volumes"][0] for half in halves] == [
-        *["home:/var/lib/rakinglight"] * 2,
-        "home:/var/lib/rakinglight:ro",
-    ]
+    for half in halves:
+        volume, folder = half["volumes"][0].removesuffix(":ro").split(":")
+        assert volume == "home"
+        assert half["environment"]["RAKINGLIGHT_ENGINE_SOCKETS"] == f"{folder}/run"
+        assert half["environment"]["RAKINGLIGHT_MODELS"] == MODELS
+    service = halves[-1]
+    assert service["volumes"][0].endswith(":ro")
+    assert service["environment"]["RAKINGLIGHT_ARCHIVE_FOLDER"] == f"{folder}/archives"
+
+
+def test_what_jobs_have_found_outlives_the_container(compose: dict[str, Any]) -> None:
+    assert "kept:/var/lib/rakinglight" in compose["services"]["service"]["volumes"]
+    assert "RAKINGLIGHT_HOME=/var/lib/rakinglight" in DOCKERFILE.read_text(encoding="utf-8")
 
 
 def test_what_the_containers_run_is_there() -> None:

@@ -267,8 +267,8 @@ def test_it_asks_a_torchserve_that_somebody_else_runs(archive_store: Path, socke
     archives = tmp_path / "archives"
     archives.mkdir()
     shutil.copy(archive_store / "archives" / "lenet5-digits.mar", archives)
-    untouched = contents(tmp_path)
-    with serving("torchserve", tmp_path, engine_sockets=sockets) as gateway:
+    untouched = contents(archives)
+    with serving("torchserve", tmp_path / "home", engine_sockets=sockets, archive_folder=archives) as gateway:
         gateway.until_it_says("no TorchServe answers", 10)
         assert not gateway.ready
         with torchserve_alone(archive_store, sockets) as torchserve:
@@ -290,7 +290,7 @@ def test_it_asks_a_torchserve_that_somebody_else_runs(archive_store: Path, socke
         assert list(sockets.iterdir()) == []
         gateway.process.send_signal(signal.SIGTERM)
         assert gateway.end() == 0
-    assert contents(tmp_path) == untouched
+    assert contents(archives) == untouched
 
 
 @pytest.mark.parametrize(
