@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 import typer
 
-from rakinglight.tables import table
+from rakinglight.tables import local_time, table
 from rakinglight.terminal import AsJson, KeyFile, Url, client_of, echo_json, print_table, say, taught
 
 app = typer.Typer(help="Send datasets to a service, look at them, and remove them.", no_args_is_help=True)
 
-DatasetId = Annotated[str, typer.Argument(help="The id of a dataset.", show_default=False)]
+DatasetId = Annotated[str, typer.Argument(help="The id of a dataset.", show_default=False, metavar="DATASET")]
 
 
 @app.command("list")
@@ -47,7 +47,8 @@ def add(
             echo_json(added)
             return
         typer.echo(added["id"])
-        say(f"{added['images']} images of {len(added['classes'])} classes, kept until {added['expires_at']}.")
+        until = local_time(added["expires_at"])
+        say(f"{added['images']} images of {len(added['classes'])} classes, kept until {until}.")
 
 
 @app.command()
@@ -88,6 +89,6 @@ def _listed(*datasets: Mapping[str, Any]) -> Any:
         if problem := one.get("problem"):  # a folder of the operator's that cannot be used
             found.add_row(one["id"], one["name"], one["kind"], "", "", problem["detail"])
             continue
-        until = one.get("expires_at") or "always"
+        until = local_time(one.get("expires_at")) or "always"
         found.add_row(one["id"], one["name"], one["kind"], str(one["images"]), str(len(one["classes"])), until)
     return found

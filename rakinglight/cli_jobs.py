@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from rakinglight import catalogue
+from rakinglight.client import Client
+from rakinglight.errors import JobCancelled, RakinglightError, Unavailable
 from rakinglight.jobs import OVER, ServiceJob, State
+from rakinglight.options import either
 from rakinglight.results import Progress
-from rakinglight.tables import answered, table
+from rakinglight.tables import age, answered, local_time, table
 from rakinglight.terminal import (
     AsJson,
     FailOn,
@@ -23,6 +29,7 @@ from rakinglight.terminal import (
     client_of,
     echo_json,
     followed,
+    images_done,
     judge,
     keep,
     numbered,
@@ -34,16 +41,20 @@ from rakinglight.terminal import (
 
 #: Jobs that a list shows if not all are asked for.
 LISTED = 50
+#: Seconds between two looks whether a job that is watched goes on.
+REMARK_S = 1.0
 
 app = typer.Typer(help="Look at jobs, wait for them, cancel and remove them.", no_args_is_help=True)
 
-JobId = Annotated[str, typer.Argument(help="The id of a job.", show_default=False)]
+JobId = Annotated[str, typer.Argument(help="The id of a job.", show_default=False, metavar="JOB")]
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
-    state: Annotated[State | None, typer.Option(help="Only those in this state.")] = None,
+    state: Annotated[
+        State | None, typer.Option(help="Only those in this state.", metavar=either(get_args(State)))
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help=f"All of them, not the newest {LISTED}.")] = False,
     url: Url = "http://127.0.0.1:8000",
     key_file: KeyFile = None,
@@ -56,13 +67,12 @@ def list_(
         if as_json:
             echo_json({"jobs": [job.members for job in shown]})
             return
-        found = table("job", "state", "operation", "model", "images", "progress", "created")
+        found = table("job", "state", "done", "images", "age", "operation", "model")
         for job in shown:
             told = job.members
             what = " by ".join(filter(None, (told["operation"], told["method"])))
-            found.add_row(
-                job.id, job.state, what, told["model"]["name"], str(told["images"]), _progress(job), told["created_at"]
-            )
+            images, since = str(told["images"]), age(told["created_at"])
+            found.add_row(job.id, job.state, _share(job), images, since, what, told["model"]["name"])
         print_table(found)
         if len(shown) < len(jobs):
             say(f"There are more than {LISTED}: --all shows them.")
@@ -116,19 +126,30 @@ def watch(
         found = client.job(job)
         operation, images = catalogue.operation(found.members["operation"]), found.members["images"]
         check_output(output, operation, images)
-        answers: list[Any] = []
-        if as_json:
-            for news in found.events(after):
-                if isinstance(news, Progress):
-                    echo_json({name: v for name, v in asdict(news).items() if v is not None})
-                else:
-                    answers = news
-        elif sys.stderr.isatty():
-            answers = followed(found.events(after), operation.name, lambda i: job if images == 1 else f"image {i}")
-        else:
-            answers = found.result()
+        try:
+            with remarks(lambda: client_of(url, key_file), job):
+                answers = _followed(found, operation.name, after, as_json=as_json)
+        except JobCancelled:
+            if (partial := found.partial_result(fetch=output is not None)) is None:
+                raise
+            keep(partial, numbered(images), operation, output)
+            remedy = f"What it had found by then: rakinglight jobs show {job} -o FOLDER"
+            raise JobCancelled(f"{job} was cancelled. {remedy}") from None
         show(operation, numbered(images), answers, output, as_json=as_json)
         judge(answers, fail_on)
+
+
+def _followed(job: ServiceJob[Any], operation: str, after: int, *, as_json: bool) -> Any:
+    """The answers of `job`, waited for; its progress is shown meanwhile."""
+    if as_json:
+        for news in job.events(after):
+            if not isinstance(news, Progress):
+                return news
+            echo_json({name: v for name, v in asdict(news).items() if v is not None})
+    if sys.stderr.isatty():
+        images = job.members["images"]
+        return followed(job.events(after), operation, lambda i: job.id if images == 1 else f"image {i}")
+    return job.result()
 
 
 @app.command()
@@ -157,6 +178,46 @@ def submitted(job: ServiceJob[Any], *, as_json: bool) -> None:
     say(f"rakinglight jobs watch {job.id} waits for it.")
 
 
+@contextmanager
+def remarks(asking: Callable[[], AbstractContextManager[Client]], job: str) -> Iterator[None]:
+    """Meanwhile tell whoever sits there what keeps `job` from going on, once for each change.
+
+    asking  makes a client of its own: looking goes on beside who waits, in a thread
+    """
+    over = threading.Event()
+
+    def look() -> None:
+        told = ""
+        with asking() as client:
+            while not over.wait(REMARK_S):
+                if (words := hindrance(client, job)) != told and not over.is_set():
+                    # Not by typer, which writes past a bar that stands there.
+                    sys.stderr.write(f"{words or 'it goes on'}\n")
+                told = words
+
+    if not sys.stderr.isatty():
+        yield
+        return
+    threading.Thread(target=look, name="rakinglight-remarks", daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
+
+
+def hindrance(client: Client, job: str) -> str:
+    """What keeps `job` from going on, "" for nothing."""
+    try:
+        told = client.job(job).members
+    except Unavailable:
+        return "the service is away; trying again"
+    except RakinglightError:  # who waits for the job says so
+        return ""
+    waits = told["state"] in ("queued", "interrupted")
+    reason = told["note"] or ("waiting for a worker" if waits else None)
+    return f"{told['state']}: {reason}" if reason else ""
+
+
 def _facts(job: ServiceJob[Any]) -> Any:
     told = job.members
     problem = told["problem"] or {}
@@ -171,10 +232,10 @@ def _facts(job: ServiceJob[Any]) -> Any:
         "waits for": told["note"],
         "problem": ": ".join(filter(None, (problem.get("code"), problem.get("detail")))),
         "purpose": told["purpose"],
-        "created": told["created_at"],
-        "started": told["started_at"],
-        "ended": told["ended_at"],
-        "kept until": told["expires_at"],
+        "created": local_time(told["created_at"]),
+        "started": local_time(told["started_at"]),
+        "ended": local_time(told["ended_at"]),
+        "kept until": local_time(told["expires_at"]),
     }
     made = table("", " ")
     made.show_header = False
@@ -184,8 +245,14 @@ def _facts(job: ServiceJob[Any]) -> Any:
     return made
 
 
+def _share(job: ServiceJob[Any]) -> str:
+    """How much of a job under way is done, in per cent."""
+    p = job.progress
+    return f"{images_done(p) / (p.images or 1):.0%}" if p and job.state not in OVER else ""
+
+
 def _progress(job: ServiceJob[Any]) -> str:
-    """How far a job is: images, and steps of the newest."""
+    """How far a job under way is: images, and steps of the newest."""
     p = job.progress
     if p is None or job.state in OVER:
         return ""

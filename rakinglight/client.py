@@ -17,10 +17,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from contextlib import aclosing, closing
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar, overload
+from typing import Any, Generic, Protocol, Self, TypeVar, get_args, overload
 
 from rakinglight.call import Call, Image, Method, Reply
-from rakinglight.errors import BadParameter
+from rakinglight.errors import BadParameter, NotFound, near, shown
 from rakinglight.flows import Address, segment
 from rakinglight.jobs import AsyncJob, Job, ServiceJob, State, Stream, answered
 from rakinglight.over_http import AsyncHttpTransport, HttpTransport
@@ -95,10 +95,13 @@ class Client:
         return Model(self._transport, name, version)
 
     def jobs(self, state: State | None = None) -> Iterator[ServiceJob[Answers]]:
-        """Your jobs, newest first, page by page; those in `state` alone, if one is named."""
+        """Your jobs, newest first, page by page; those in `state` alone, if one is named.
+
+        Raises BadParameter, at once, for a state that there is not.
+        """
         service = self._service
-        for members in service.news(service.address.pages("jobs", "jobs", state=state)):
-            yield ServiceJob(service, members)
+        pages = service.news(service.address.pages("jobs", "jobs", state=_checked(state)))
+        return (ServiceJob(service, members) for members in pages)
 
     def job(self, job: str) -> ServiceJob[Answers]:
         """The job of this id. Its result is a list, one answer an image. Raises NotFound, and Expired."""
@@ -127,8 +130,9 @@ class Client:
     @property
     def _service(self) -> HttpTransport:
         if not isinstance(self._transport, HttpTransport):
-            raise BadParameter(
-                f"A client of {self._transport} keeps no jobs and no datasets; ask a service, `rakinglight.connect`."
+            raise NotFound(
+                f"Only a service keeps jobs and datasets, and here is {self._transport}; ask one, by "
+                "`rakinglight.connect(url)`."
             )
         return self._transport
 
@@ -237,7 +241,10 @@ class AsyncClient:
     def model(self, name: str, version: str | None = None) -> AsyncModel:
         return AsyncModel(self._transport, name, version)
 
-    async def jobs(self, state: State | None = None) -> AsyncGenerator[AsyncJob[Answers], None]:
+    def jobs(self, state: State | None = None) -> AsyncGenerator[AsyncJob[Answers], None]:
+        return self._jobs(_checked(state))
+
+    async def _jobs(self, state: State | None) -> AsyncGenerator[AsyncJob[Answers], None]:
         async with aclosing(self._transport.news(self._transport.address.pages("jobs", "jobs", state=state))) as found:
             async for members in found:
                 yield AsyncJob(self._transport, members)
@@ -332,6 +339,13 @@ class AsyncAsking(Generic[A]):
 
 
 # ── shared ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _checked(state: State | None) -> State | None:
+    """`state`. Raises BadParameter where jobs have no such state."""
+    if state is not None and state not in get_args(State):
+        raise BadParameter.at("/state", f"{shown(state)} is no state of a job: {near(str(state), get_args(State))}")
+    return state
 
 
 def _upload(path: str | Path, name: str | None) -> tuple[str, bytes, str]:

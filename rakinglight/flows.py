@@ -187,8 +187,8 @@ class Address:
         if isinstance(e, httpx2.ReadTimeout):
             return ServiceAway(f"{self.url} took the request and did not answer in time; give a longer timeout.")
         return ServiceAway(
-            f"Nobody answers at {self.url} ({type(e).__name__}). Start a service with `rakinglight serve`, "
-            "or do without one: `--local`, in Python `rakinglight.local()`."
+            f"Nobody answers at {self.url} ({type(e).__name__}). Start a service with `rakinglight serve`, or give the "
+            "address of one that runs."
         )
 
     def cut(self) -> ServiceAway:

@@ -66,9 +66,10 @@ class Job(Protocol[R_co]):
         ...
 
     def partial_result(self, *, fetch: bool = True) -> R_co | None:
-        """What was found until a job failed or was cancelled: as `result`, where images without an answer are None.
+        """What a job that is over has found, wholly or in part: as `result`, where images without an answer are None.
 
-        None while it is under way, and where nothing was found.
+        Of one that succeeded that is all; of one that failed or was cancelled, what there was by then. None while it is
+        under way, and where nothing was found.
         """
         ...
 
@@ -206,9 +207,10 @@ class KeptJob(Generic[R]):
         """The answer of a job that is over. Raises where it did not succeed."""
         if self.state == "succeeded" and found is not None:
             return (yield from self._read(found, fetch))
-        if problem := self.members["problem"]:
-            raise from_problem(problem)
-        raise JobCancelled(f"{self.id} was cancelled; its partial result has what was found by then.")
+        if self.state == "cancelled":
+            left = "before there was anything to show" if found is None else "and its partial result has what it found"
+            raise JobCancelled(f"{self.id} was cancelled, {left}.")
+        raise from_problem(self.members["problem"])
 
     def _read(self, found: Reply, fetch: bool) -> Flow[R]:
         found = reply.from_json(found)
@@ -318,7 +320,7 @@ class LocalJob(Generic[R]):
     def result(self, timeout: float | None = None, *, fetch: bool = True) -> R:
         with self._news:
             if not self._news.wait_for(lambda: self.state in OVER, timeout):
-                raise TimeoutError(f"The job is running after {timeout:g} s, and goes on.")
+                raise TimeoutError(f"{self.id} is running after {timeout:g} s, and goes on.")
         if self._error is not None:
             raise self._error
         return self._answer[0]
@@ -357,10 +359,10 @@ class LocalJob(Generic[R]):
                         self._answer.append(self._read(news))
                     self._news.notify_all()
         except BaseException as e:
-            self._end(JobCancelled("The job was cancelled.") if self._cancelled else e)
+            self._end(JobCancelled(f"{self.id} was cancelled.") if self._cancelled else e)
         else:
             if not self._answer:
-                self._end(JobCancelled("The job was cancelled."))
+                self._end(JobCancelled(f"{self.id} was cancelled."))
 
     def _end(self, error: BaseException) -> None:
         with self._news:

@@ -47,6 +47,11 @@ def listed(text: str) -> Any:
     return value(text) if isinstance(read, str) or text.lstrip().startswith("[") else read
 
 
+def either(choices: Sequence[str]) -> str:
+    """How a help text names `choices`: with spaces, at which a line may break."""
+    return f"<{' | '.join(choices)}>"
+
+
 def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int, several: bool) -> inspect.Parameter:
     """The option of parameter `name`; `fields` are its type and default by those of the `methods` that have it."""
     read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint))))
@@ -78,14 +83,15 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
             if get_origin(read) is list:  # a list of lists, one at a time
                 return list[str], {"parser": listed, "metavar": "<list>"}
             if get_origin(read) is Literal:  # typer knows lists, and choices, and no list of choices
-                return list[str], {"metavar": f"[{'|'.join(get_args(read))}]"}
+                return list[str], {"metavar": either(get_args(read))}
             return list[read], how  # type: ignore[valid-type]
         case [one] if one in (bool, int):
             return one, {}
         case [one] if one in (float, str):  # 8/255 is a number too
             return str, {}
         case _ if all(get_origin(kind) is Literal for kind in kinds):
-            return Literal[tuple(dict.fromkeys(choice for kind in kinds for choice in get_args(kind)))], {}
+            choices = tuple(dict.fromkeys(choice for kind in kinds for choice in get_args(kind)))
+            return Literal[choices], {"metavar": either(choices)}
         case _:
             return str, {"parser": value, "metavar": "<value>"}
 

@@ -10,7 +10,7 @@ import base64
 import io
 import json
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 from zipfile import BadZipFile
@@ -252,6 +252,38 @@ def spilled(value: Any, limit: int, put: Callable[[bytes, str], str]) -> Any:
 def _reference(content: bytes, media_type: str, put: Callable[[bytes, str], str]) -> Entry:
     sha256 = put(content, media_type)
     return {"href": f"/api/v1/artifacts/{sha256}", "sha256": sha256, "bytes": len(content)}
+
+
+def gathered(value: Any, read: Callable[[str], bytes]) -> Any:
+    """What `spilled` was given, read from where it was put by its SHA-256."""
+    match value:
+        case {"href": _, "sha256": sha256, "bytes": _}:
+            content = read(sha256)
+            is_array = content.startswith(np.lib.format.MAGIC_PREFIX)
+            return np.load(io.BytesIO(content), allow_pickle=False) if is_array else content
+        case Mapping():
+            return {name: gathered(v, read) for name, v in value.items()}
+        case list() | tuple():
+            return [gathered(v, read) for v in value]
+        case _:
+            return value
+
+
+def sizes(value: Any, *, spilled: bool = False) -> Iterator[int]:
+    """Bytes of each array and picture in `value`, or with `spilled` of each that was spilled out of it."""
+    match value:
+        case {"href": _, "sha256": _, "bytes": count}:
+            yield from [count] if spilled else []
+        case np.ndarray():
+            yield from [] if spilled else [value.nbytes]
+        case bytes():
+            yield from [] if spilled else [len(value)]
+        case Mapping():
+            for each in value.values():
+                yield from sizes(each, spilled=spilled)
+        case list() | tuple():
+            for each in value:
+                yield from sizes(each, spilled=spilled)
 
 
 def to_npz(entries: Sequence[Mapping[str, Any]], reply: Mapping[str, Any] | None = None) -> bytes:

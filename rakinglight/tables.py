@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.table import Table
@@ -14,14 +15,31 @@ NUMBERS = frozenset(
     {"probability", "index", "classes", "images", "linf", "l2", "queries"}
     | {figure.replace("_", " ") for figure in FIGURES}
 )
+#: Columns of what is copied or read at a glance: where room is scarce, the others give way.
+WHOLE = frozenset({"job", "dataset", "state", "done", "age", "images", "kept until"})
 
 
 def table(*columns: str) -> Table:
     """An empty table."""
     made = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
-        made.add_column(name, justify="right" if name in NUMBERS else "left", overflow="fold")
+        justify: Any = "right" if name in NUMBERS else "left"
+        made.add_column(name, justify=justify, overflow="fold", no_wrap=name in WHOLE)
     return made
+
+
+def local_time(said: str | None) -> str:
+    """A time of the service's, which is RFC 3339, as this machine's clock shows it: 2026-11-22 10:11. "" for none."""
+    return f"{datetime.fromisoformat(said).astimezone():%Y-%m-%d %H:%M}" if said else ""
+
+
+def age(said: str) -> str:
+    """How long ago a time of the service's is, in one unit: "5 s", "2 min", "3 h", "4 d"."""
+    seconds = max(0.0, (datetime.now(UTC) - datetime.fromisoformat(said)).total_seconds())
+    for unit, length in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds // length:.0f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def answered(operation: str, images: Sequence[str], answers: Sequence[Any]) -> Table:

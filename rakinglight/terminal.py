@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from rakinglight import reply
+from rakinglight.call import ServiceAway
 from rakinglight.catalogue import Operation
 from rakinglight.client import Client, connect
 from rakinglight.errors import (
@@ -34,12 +35,21 @@ from rakinglight.tables import answered
 
 DONE, FOUND, WRONG, AWAY, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
+#: Characters of a line in which every table has room; on a narrower terminal lines run on, and no id is cut.
+NARROWEST = 80
+
 # ── options that several commands take ──────────────────────────────────────────────────────────────────────────────
 
 Images = Annotated[
     list[str] | None, typer.Argument(help="Image files; - reads one from standard input.", show_default=False)
 ]
-DatasetId = Annotated[str | None, typer.Option("--dataset", help="Instead of images: a dataset of the service, by id.")]
+DatasetId = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        help="Instead of images: a dataset of the service, by id. Answers come in its order, by class and name.",
+    ),
+]
 AsJob = Annotated[
     bool, typer.Option("--job", help="Do not wait: print the id of a job, which `rakinglight jobs` follows.")
 ]
@@ -108,25 +118,36 @@ def followed(news: Iterable[Progress | Any], operation: str, name: Callable[[int
 
     name  that of an image, by its place
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}"), TimeElapsedColumn()
     last: Any = None
+    furthest = 0.0
     with Bars(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
-        tasks = {(0, 0): bars.add_task(escape(f"{operation} {name(0)}"), total=None)}
+        tasks = {(0, 0): bars.add_task(operation, total=None, count="waiting")}
         for last in news:
             if not isinstance(last, Progress):
                 continue
             if (last.images or 1) > 1:
-                bars.update(tasks[0, 0], description=operation, total=last.images, completed=last.done)
+                furthest = max(furthest, images_done(last))
+                count = f"{last.done}/{last.images}"
+                bars.update(tasks[0, 0], total=last.images, completed=furthest, count=count)
                 continue
             place = last.image, last.map or 0
             if place not in tasks:
-                which = f", map {place[1] + 1}" if place[1] else ""
-                tasks[place] = bars.add_task(escape(f"{operation} {name(last.image)}{which}"), total=None)
-            bars.update(tasks[place], total=last.of, completed=last.step)
+                tasks[place] = bars.add_task(operation, total=None, count="")
+            which = f", map {place[1] + 1}" if place[1] else ""
+            described = escape(f"{operation} {name(last.image)}{which}")
+            count = f"{last.step}/{last.of}"
+            bars.update(tasks[place], description=described, total=last.of, completed=last.step, count=count)
     return last
+
+
+def images_done(progress: Progress) -> float:
+    """How many images of a job are done, and how much of the one in hand, unless it has several maps."""
+    part = progress.step / progress.of if progress.of and progress.map is None else 0.0
+    return min((progress.done or 0) + part, float(progress.images or 1))
 
 
 # ── showing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -134,7 +155,8 @@ def followed(news: Iterable[Progress | Any], operation: str, name: Callable[[int
 
 def print_table(found: Table) -> None:
     # Where nobody looks, lines stay whole: they are for grep.
-    Console(markup=False, highlight=False, width=None if sys.stdout.isatty() else 200).print(found)
+    width = max(Console().width, NARROWEST) if sys.stdout.isatty() else 200
+    Console(markup=False, highlight=False, width=width).print(found)
 
 
 def echo_json(value: Any) -> None:
@@ -249,6 +271,9 @@ def taught(context: typer.Context, farewell: str = "Cancelled.") -> Iterator[Non
     """
     try:
         yield
+    except ServiceAway as e:
+        without = " Or ask no service: --local." if "local" in context.params else ""
+        _fail(context, e, e.detail + without, AWAY)
     except RakinglightError as e:
         _fail(context, e, e.detail, _code(e))
     except OSError as e:

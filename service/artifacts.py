@@ -266,7 +266,12 @@ class _Folder:
             try:
                 with open(unfinished, "xb", opener=_for_us_alone) as file:
                     file.write(content)
+                    file.flush()
+                    os.fsync(file.fileno())
                 unfinished.replace(path)
+                # A row that outlives a power cut will name it: so must its name, and that of a folder just made.
+                for folder in (path.parent, self.root):
+                    _sync(folder)
             except BaseException:
                 unfinished.unlink(missing_ok=True)
                 raise
@@ -337,6 +342,14 @@ def _files(url: str) -> _Folder | _Remote:
     with suppress(OSError):  # told by the first who needs it
         Path(root).mkdir(mode=0o700, parents=True, exist_ok=True)
     return _Folder(Path(root))
+
+
+def _sync(folder: Path) -> None:
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def _for_us_alone(path: str, flags: int) -> int:

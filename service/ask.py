@@ -62,6 +62,10 @@ class Source(Protocol):
         """The class that image `i` shows, where that is known."""
         ...
 
+    def close(self) -> None:
+        """Let go of what it reads from."""
+        ...
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -77,6 +81,9 @@ class Listed:
 
     def label(self, i: int) -> None:
         return None
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, BinaryIO, TypeVar, cast
+from pathlib import PureWindowsPath
+from typing import Annotated, Any, BinaryIO, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from python_multipart.multipart import parse_options_header
@@ -28,6 +29,7 @@ from rakinglight.plan import kinds_of
 from rakinglight.wire import array_from_json
 from service.ask import Image
 from service.core import Hold
+from service.datasets import NAME_LENGTH
 from service.settings import Settings
 
 T = TypeVar("T")
@@ -120,19 +122,23 @@ async def read(request: Request, settings: Settings, hold: Hold, limit: int | No
 
 
 async def upload(request: Request, settings: Settings, hold: Hold, file: BinaryIO) -> str:
-    """Write the dataset that is the body, or its part `file`, to `file`; its name. Raises as `read` does."""
+    """Write the dataset that is the body, or its part `file`, to `file`; its name. Raises as `read` does.
+
+    A part that comes without a `name` is called as its file.
+    """
     raw = await read(request, settings, hold, limit=settings.dataset_bytes)
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     name = request.query_params.get("name", "")
     if kind == "multipart/form-data":
-        fields = dict(await asyncio.to_thread(_parts, raw, request.headers))
+        fields = {part.name: part for part in await asyncio.to_thread(_parts, raw, request.headers)}
         if unknown := sorted(fields.keys() - {"file", "name"}):
             raise BadParameter.at(
                 f"/{unknown[0]}", f"{shown(unknown[0])} is no part of a dataset: {near(unknown[0], ('file', 'name'))}"
             )
-        if not isinstance(fields.get("file"), bytes):
+        part, given = fields.get("file"), fields.get("name")
+        if part is None or not isinstance(part.content, bytes):
             raise BadParameter.at("/file", "The form has no part `file` with the zip or NPZ (curl: -F file=@pets.zip).")
-        name, raw = str(fields.get("name") or name), cast("bytes", fields["file"])
+        name, raw = str(given.content if given else "") or name or _stem(part.file), part.content
     elif kind not in DATASETS:
         raise Unreadable(
             f"The Content-Type is {kind[:60]!r}; send the file itself as one of {', '.join(DATASETS)}, or a form with "
@@ -245,7 +251,7 @@ def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
 def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body, list[Image]]:
     files: list[Image] = []
     fields: dict[str, list[str]] = defaultdict(list)
-    for name, content in _parts(raw, headers):
+    for name, content, _ in _parts(raw, headers):
         if name in ("image", "images"):
             files.append(content if isinstance(content, bytes) else _image(content, f"/images/{len(files)}"))
         else:
@@ -254,8 +260,15 @@ def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body
     return body, [*files, *(_image(image, f"/images/{len(files) + i}") for i, image in enumerate(body.images))]
 
 
-def _parts(raw: bytes, headers: Headers) -> list[tuple[str, bytes | str]]:
-    """The parts of a form by name: bytes of files, text of fields."""
+class Part(NamedTuple):
+    """A part of a form: the bytes of a file, which has a name of its own, or the text of a field."""
+
+    name: str
+    content: bytes | str
+    file: str | None = None
+
+
+def _parts(raw: bytes, headers: Headers) -> list[Part]:
     boundary = parse_options_header(headers["content-type"])[1].get(b"boundary")
     if not boundary:
         raise Unreadable("The form cannot be read: its Content-Type names no boundary.")
@@ -274,9 +287,18 @@ def _parts(raw: bytes, headers: Headers) -> list[tuple[str, bytes | str]]:
     except (MultiPartException, KeyError, ValueError) as e:
         raise Unreadable(f"The form cannot be read: {str(getattr(e, 'message', e)).rstrip('.')}.") from None
     try:
-        return [(name, part.file.read() if isinstance(part, UploadFile) else part) for name, part in form.multi_items()]
+        return [
+            Part(name, part.file.read(), part.filename) if isinstance(part, UploadFile) else Part(name, part)
+            for name, part in form.multi_items()
+        ]
     finally:
         _at_once(form.close())
+
+
+def _stem(file: str | None) -> str:
+    """The name of a caller's file without its folders and its ending; "" where that could not name a dataset."""
+    stem = PureWindowsPath(file or "").stem  # which splits at both kinds of slashes
+    return stem if len(stem) <= NAME_LENGTH and stem.isprintable() else ""
 
 
 def _at_once(work: Coroutine[Any, Any, T]) -> T:

@@ -13,13 +13,11 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rakinglight import catalogue, images
+from rakinglight import catalogue, images, reply
 from rakinglight.card import Card
 from rakinglight.catalogue import Operation
 from rakinglight.description import describe
@@ -81,6 +79,7 @@ class Work:
 
     begun        on `time.monotonic`'s clock
     exact_image  whether the reply has room for the exact tensors
+    hold         what it keeps in memory
     """
 
     ask: Ask
@@ -88,6 +87,7 @@ class Work:
     questions: Sequence[Question]
     begun: float
     exact_image: bool
+    hold: Hold
 
     @property
     def method(self) -> str | None:
@@ -200,7 +200,8 @@ class Core:
         """The limits that a request meets, by the settings' names."""
         names = (
             "body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels",
-            "maps", "runs", "steps", "masks", "rows", "deadline_s", "deadline_limit_s",
+            "maps", "runs", "steps", "masks", "rows", "deadline_s", "deadline_limit_s", "job_deadline_s", "many_images",
+            "dataset_bytes", "dataset_images", "inline_bytes",
         )  # fmt: skip
         return {name: getattr(self.settings, name) for name in names}
 
@@ -228,23 +229,27 @@ class Core:
         Raises what a caller can mend, of the first fault that is found.
         """
         begun = time.monotonic()
+        if ask.dataset is not None:
+            await self._count_dataset(ask, ask.dataset, hold)
         prepared = await self.prepare(ask)
         plan = prepared.plan
-        pixels = await self._decoded(prepared, hold)
+        with closing(prepared.source):
+            pixels = await self._decoded(prepared, hold)
         left = max(0.001, begun + prepared.seconds - time.monotonic())
         questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=prepared.rows, caller=ask.caller)
         exact_image = limits.has_room_for_exact(pixels, ask, plan.operation, self.settings)
-        return Work(ask, plan, questions, begun, exact_image)
+        return Work(ask, plan, questions, begun, exact_image, hold)
 
-    async def prepare(self, ask: Ask, *, job: bool = False, file: str | None = None) -> Prepared:
+    async def prepare(self, ask: Ask, *, job: bool = False, file: str | None = None, outline: bool = False) -> Prepared:
         """Check all of `ask` but its images. Raises what a caller can mend, of the first fault that is found.
 
-        job   whether it is not waited for: then it may take longer, and be about more images of a dataset
-        file  the artifact of its dataset, for who holds that: the dataset may be gone by now
+        job      whether it is not waited for: then it may take longer, and be about more images of a dataset
+        file     what `Datasets.hold` gave for its dataset, for who holds that: the dataset may be gone by now
+        outline  whether it is enough to know how many images a dataset has, and what they show
         """
         card = self.card(ask.model, ask.version)
         operation = catalogue.operation(ask.operation)
-        source = await self._source(ask, job=job, file=file)
+        source = await self._source(ask, job=job, file=file, outline=outline)
         seconds, rows = limits.check(ask, len(source), self.settings, job=job)
         plan = Plan.of(
             card,
@@ -270,15 +275,19 @@ class Core:
 
         Raises what a caller can mend, Conflict where the key came with another request, and StorageAway.
         """
-        jobs = self.storage.jobs
-        if idempotency_key is not None and not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-            raise BadParameter.at("/Idempotency-Key", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
-        prepared = await self.prepare(ask, job=True)
+        storage = self.storage
+        if idempotency_key is not None:
+            if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
+                raise BadParameter.at("/Idempotency-Key", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
+            # Before all else: what was good then need not be now, as where its dataset is gone.
+            if earlier := await storage.do(storage.jobs.earlier, ask, ask.caller, idempotency_key):
+                return earlier
+        prepared = await self.prepare(ask, job=True, outline=True)
         if ask.dataset is None:
             await self._decoded(prepared, hold)
         plan = prepared.plan
-        return await asyncio.to_thread(
-            jobs.submit,
+        return await storage.do(
+            storage.jobs.submit,
             ask,
             owner=ask.caller,
             model=plan.model,
@@ -299,7 +308,7 @@ class Core:
         results = await asyncio.to_thread(
             work.plan.results, work.questions, bodies, request_id=work.ask.request_id, exact_image=work.exact_image
         )
-        self.check_size(_weight(results))
+        self._hold_results(results, work.hold)
         return work.plan.reply(
             results, bodies, seed=work.ask.seed, seconds=time.monotonic() - work.begun, request_id=work.ask.request_id
         )
@@ -337,7 +346,7 @@ class Core:
             detail = f"{images} images are over the limit of {self.settings.images} a request; send several requests."
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
 
-    async def _source(self, ask: Ask, *, job: bool, file: str | None) -> Source:
+    async def _source(self, ask: Ask, *, job: bool, file: str | None, outline: bool) -> Source:
         """The images that are meant. Raises BadParameter where it is not said, or said twice; NotFound; TooLarge."""
         if ask.dataset is None:
             if not ask.images:
@@ -347,13 +356,23 @@ class Core:
         if ask.images:
             raise BadParameter.at("/dataset", "dataset stands beside images; give one of the two.")
         datasets, owner = self.storage.datasets, None if ask.sees_all else ask.caller
-        source: Source = await (datasets.reopen(file) if file else datasets.open(ask.dataset, owner))
+        source: Source
+        if outline:
+            source = await datasets.outline(ask.dataset, owner)
+        else:
+            source = await (datasets.reopen(file) if file else datasets.open(ask.dataset, owner))
         limit = self.settings.many_images if job else self.settings.images
         if len(source) > limit:
             remedy = "upload a smaller one" if job else "submit a job (Prefer: respond-async), which may have more"
             detail = f"The dataset has {len(source)} images, over the limit of {limit}; {remedy}."
             raise TooLarge(detail, errors=[FieldError("/dataset", detail)])
         return source
+
+    async def _count_dataset(self, ask: Ask, dataset: str, hold: Hold) -> None:
+        """Count the file of `dataset` on `hold`, once all else of `ask` is found good: before it is in memory."""
+        await self.prepare(ask, outline=True)
+        members = await self.storage.datasets.get(dataset, None if ask.sees_all else ask.caller)
+        hold.add(members.get("bytes", 0))
 
     async def _decoded(self, prepared: Prepared, hold: Hold) -> list[Array]:
         """The images as this model takes them, uint8 [H, W, C] or float32 [C, H, W]."""
@@ -398,6 +417,20 @@ class Core:
                 raise plan.placed(i, e) from None
         raise InternalError("The engine's answer ended before its result.")
 
+    def _hold_results(self, results: Any, hold: Hold) -> None:
+        """Count what is more than a reply takes, of which a door may keep parts elsewhere. Raises TooLarge."""
+        weight, settings = sum(reply.sizes(results)), self.settings
+        if weight > settings.bytes_in_flight:
+            raise TooLarge(
+                f"The results have {weight} bytes; the limit is {settings.bytes_in_flight}. Narrow them with include, "
+                "or submit a job (Prefer: respond-async), which keeps them image by image."
+            )
+        hold.add(max(0, weight - settings.reply_bytes))
+
+    def check_weight(self, value: Any) -> None:
+        """Refuse a reply whose arrays and pictures alone are more than one may have, before it is written out."""
+        self.check_size(sum(reply.sizes(value)))
+
     def check_size(self, count: int) -> None:
         """Refuse a reply of `count` bytes where that is more than one may have. Raises TooLarge."""
         if count > self.settings.reply_bytes:
@@ -419,18 +452,3 @@ def _labelled(ask: Ask, source: Source, operation: Operation) -> Mapping[str, An
         return ask.parameters
     labels = [source.label(i) for i in range(len(source))]
     return ask.parameters if None in labels else {**ask.parameters, "label": labels}
-
-
-def _weight(value: Any) -> int:
-    """Bytes of the arrays and pictures in a tree."""
-    match value:
-        case np.ndarray():
-            return value.nbytes
-        case bytes():
-            return len(value)
-        case Mapping():
-            return sum(map(_weight, value.values()))
-        case list() | tuple():
-            return sum(map(_weight, value))
-        case _:
-            return 0

@@ -323,6 +323,7 @@ class Door:
             messages.fill(message.progress, one.members())
             return message.SerializeToString()  # type: ignore[no-any-return]
         visit.cost = dict(one.cost)
+        self._core.check_weight(one.results)
         content = await asyncio.to_thread(_serialized, message, message.result if call.streams else message, one)
         self._core.check_size(len(content))
         return content
@@ -356,6 +357,8 @@ class Door:
 
     def _ask(self, operation: Operation, request: Any, seconds: float | None, visit: Visit) -> Ask:
         self._core.check_count(len(request.images))
+        if request.dataset:
+            visit.caller.require_keeping()
         visit.method, parameters = messages.parameters(request.parameters)
         return Ask(
             model=request.model,

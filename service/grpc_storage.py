@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import suppress
+from contextlib import aclosing
 from typing import Any, cast
 
-from rakinglight.errors import BadParameter, EngineAway, StorageAway, TooLarge, Unreadable
+from rakinglight.errors import BadParameter, TooLarge, Unreadable
 from service import messages
-from service.core import DRAINING_RETRY_S, Core
+from service.core import Core
 from service.database.pages import PAGE_SIZE, Page
 from service.doorway import Visit
+from service.following import followed, is_told
 from service.jobs import OVER, STATES, State
-from service.jobs.records import LOOK_S, Jobs, whole
+from service.jobs.records import whole
 
 Values = Mapping[str, Any]
 
@@ -36,59 +37,40 @@ async def _list_jobs(core: Core, request: Any, visit: Visit) -> Values:
     if state not in (*STATES, "unspecified"):
         raise BadParameter.at("/state", f"state is {state}, which is none of {', '.join(STATES)}.")
     wanted = None if state == "unspecified" else cast("State", state)
-    return await asyncio.to_thread(core.storage.jobs.list, visit.caller.sees, page, wanted)
+    storage = core.storage
+    return await storage.do(storage.jobs.list, visit.caller.sees, page, wanted)
 
 
 async def _get_job(core: Core, request: Any, visit: Visit) -> Values:
-    jobs, sees = core.storage.jobs, visit.caller.sees
-    job = await asyncio.to_thread(jobs.get, request.id, sees)
-    return whole(job, await asyncio.to_thread(_result, jobs, request.id, sees) if job["state"] in OVER else None)
-
-
-def _result(jobs: Jobs, job: str, sees: str | None) -> Values | None:
-    """What came of `job`; None while that is nothing."""
-    results = jobs.results(job, sees)
-    return None if results is None else messages.job_result(results)
+    storage, sees = core.storage, visit.caller.sees
+    job = await storage.do(storage.jobs.get, request.id, sees)
+    results = await storage.do(storage.jobs.results, request.id, sees) if job["state"] in OVER else None
+    return whole(job, None if results is None else messages.job_result(results))
 
 
 async def _watch_job(core: Core, request: Any, visit: Visit) -> AsyncGenerator[Values, None]:
-    """What happens, as it happens. While the store is away nothing does, and nothing is lost."""
-    jobs, sees, after = core.storage.jobs, visit.caller.sees, request.after
+    sees, after = visit.caller.sees, request.after
     if after < 0:
         raise BadParameter.at("/after", f"after is {after}; it is the number of an event, or 0.")
-    await asyncio.to_thread(jobs.get, request.id, sees)
-    while True:
-        over, news = False, list[Values]()
-        with suppress(StorageAway):
-            over, news = await asyncio.to_thread(_news, jobs, request.id, sees, after)
-        for event in news:
-            yield event
-            after = event["number"]
-        if over and not news:
-            return
-        if core.draining:
-            raise EngineAway(
-                f"The service is going down; the job goes on when it is back. Watch it again after {after}.",
-                retry_after_s=DRAINING_RETRY_S,
-            )
-        await asyncio.sleep(0 if over else LOOK_S)
-
-
-def _news(jobs: Jobs, job: str, sees: str | None, after: int) -> tuple[bool, list[Values]]:
-    """Whether `job` is over, and events that follow number `after`: of one that is over, none only after the last."""
-    over = jobs.get(job, sees)["state"] in OVER  # looked at first: its last event is written with its end
-    return over, [
-        {"number": event.number, event.kind: _result(jobs, job, sees) if event.kind == "result" else event.data}
-        for event in jobs.events(job, sees, after)
-    ]
+    if await is_told(core, request.id, sees, after):
+        return
+    async with aclosing(followed(core, request.id, sees, after)) as events:
+        async for event in events:
+            data = dict(event.data)
+            if event.kind == "result":
+                yield {"number": event.number, "state": data.pop("state"), "result": messages.job_result(data)}
+            else:
+                yield {"number": event.number, event.kind: data}
 
 
 async def _cancel_job(core: Core, request: Any, visit: Visit) -> Values:
-    return await asyncio.to_thread(core.storage.jobs.cancel, request.id, visit.caller.sees)
+    storage = core.storage
+    return await storage.do(storage.jobs.cancel, request.id, visit.caller.sees)
 
 
 async def _delete_job(core: Core, request: Any, visit: Visit) -> Values:
-    await asyncio.to_thread(core.storage.jobs.remove, request.id, visit.caller.sees)
+    storage = core.storage
+    await storage.do(storage.jobs.remove, request.id, visit.caller.sees)
     return {}
 
 
@@ -135,9 +117,9 @@ async def _delete_dataset(core: Core, request: Any, visit: Visit) -> Values:
 
 
 async def _get_artifact(core: Core, request: Any, visit: Visit) -> AsyncGenerator[Values, None]:
-    artifacts = core.storage.artifacts
-    found = await asyncio.to_thread(artifacts.found, request.sha256, visit.caller.sees)
-    content = await asyncio.to_thread(artifacts.read, request.sha256)
+    storage = core.storage
+    found = await storage.do(storage.artifacts.found, request.sha256, visit.caller.sees)
+    content = await storage.do(storage.artifacts.read, request.sha256)
     yield {"media_type": found.media_type, "bytes": len(content), "data": content[:CHUNK]}
     for start in range(CHUNK, len(content), CHUNK):
         yield {"data": content[start : start + CHUNK]}

@@ -22,7 +22,7 @@ LENGTHS = ("steps", "masks")
 
 def check(ask: Ask, images: int, settings: Settings, *, job: bool) -> tuple[float, int]:
     """The seconds and the rows that `ask` has."""
-    check_maps(ask, images, settings)
+    check_maps(ask, min(images, settings.worker_images) if job else images, settings)
     if len(ask.purpose or "") > PURPOSE_LENGTH:
         detail = f"purpose has {len(ask.purpose or '')} characters; {PURPOSE_LENGTH} are enough."
         raise BadParameter.at("/purpose", detail)
@@ -42,7 +42,10 @@ def check(ask: Ask, images: int, settings: Settings, *, job: bool) -> tuple[floa
 
 
 def check_maps(ask: Ask, images: int, settings: Settings) -> None:
-    """Refuse more maps than one request may have, before anything looks into them."""
+    """Refuse more maps than one request may have, before anything looks into them.
+
+    images  that are asked about at once
+    """
     listed, pointer = (ask.method, "/method") if ask.compare is None else (ask.compare, "/compare")
     maps = 1 if listed is None or isinstance(listed, str) else len(listed)
     if maps > settings.maps:
@@ -52,8 +55,8 @@ def check_maps(ask: Ask, images: int, settings: Settings) -> None:
     if maps > 1 and (runs := maps * images) > settings.runs:
         raise BadParameter.at(
             pointer,
-            f"{maps} maps of each of {images} images are {runs} runs; one request may have "
-            f"{settings.runs}, or it would keep all others waiting. Send fewer images at once.",
+            f"{maps} maps of each of {images} images are {runs} runs at once; one request may have "
+            f"{settings.runs}, or it would keep all others waiting. Send fewer images, or compare fewer maps.",
         )
 
 

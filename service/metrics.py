@@ -25,6 +25,7 @@ from service.jobs import State
 
 if TYPE_CHECKING:
     from service.core import Core
+    from service.storage import Storage
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
 
@@ -57,9 +58,8 @@ class Stored:
     artifact_bytes: int = 0
 
     @staticmethod
-    def of(core: Core) -> Stored:
-        """As it is now. Raises StorageAway, and may take as long as the database does."""
-        storage = core.storage
+    def of(storage: Storage) -> Stored:
+        """As it is now. Raises StorageAway, and may take as long as the database does: call it in a thread."""
         usage = storage.artifacts.usage()
         return Stored(storage.jobs.counts(), storage.jobs.workers(), usage.count, usage.bytes)
 
@@ -127,7 +127,7 @@ class Metrics:
 
     async def _ask_storage(self) -> None:
         # A look that hangs is not added to by the next scrape: it waits for the same one.
-        looking = self._looking or asyncio.ensure_future(asyncio.to_thread(Stored.of, self._core))
+        looking = self._looking or asyncio.ensure_future(self._look())
         self._looking = looking
         done, _ = await asyncio.wait([looking], timeout=PATIENCE_S)
         if done:
@@ -135,6 +135,10 @@ class Metrics:
         self._storage_up = bool(done) and looking.exception() is None
         if self._storage_up:
             self._stored = looking.result()
+
+    async def _look(self) -> Stored:
+        storage = self._core.storage
+        return await storage.do(Stored.of, storage)
 
     def collect(self) -> Iterator[Metric]:
         """What is read off rather than counted here."""

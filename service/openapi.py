@@ -385,7 +385,8 @@ def _job_paths() -> dict[str, Any]:
         EVENTS: {
             "schema": {
                 "type": "string",
-                "description": "`progress` events (JobProgress), then one `result` (the reply) or one `problem`. Their "
+                "description": "`progress` events (JobProgress), then one `result` or one `problem`. A result "
+                "is the reply beside `state`, how the job ended: of a `cancelled` one entries may be null. Their "
                 "ids count from 1. A `problem` without an id is the stream's own, and not the end of the job.",
             },
             "example": 'id: 7\nevent: progress\ndata: {"image": 0, "step": 1, "of": 10, "done": 0, "images": 1}\n\n',

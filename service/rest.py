@@ -171,7 +171,7 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
                 return EventStream(events, visit, core.settings.heartbeat_s, held=stack.pop_all())
             answer = await unless_gone(request.receive, core.finish(work))
             visit.cost = dict(answer.cost)
-            content = await asyncio.to_thread(_encoded, core, answer, operation, kind, visit)
+            content = await _encoded(core, answer, operation, kind, visit)
             core.check_size(len(content))
             return Response(content, media_type=kind)
 
@@ -239,26 +239,30 @@ async def _events(
                 yield Happened(number, "progress", json.dumps(reply.to_json(one.members())))
             else:
                 visit.cost = dict(one.cost)
-                yield Happened(number, "result", (await asyncio.to_thread(_json, core, one, visit)).decode())
+                yield Happened(number, "result", (await _json(core, one, visit)).decode())
 
 
-def _encoded(core: Core, answer: Reply, operation: Operation, kind: str, visit: Visit) -> bytes:
+async def _encoded(core: Core, answer: Reply, operation: Operation, kind: str, visit: Visit) -> bytes:
+    if kind == JSON:
+        return await _json(core, answer, visit)
     if kind == PNG:
-        return reply.picture(operation, answer.results)
-    if kind == NPZ:
-        members = answer.members()
-        return reply.to_npz(members.pop("results"), members)
-    return _json(core, answer, visit)
+        return await asyncio.to_thread(reply.picture, operation, answer.results)
+    members = answer.members()
+    core.check_weight(members)
+    return await asyncio.to_thread(reply.to_npz, members.pop("results"), members)
 
 
-def _json(core: Core, answer: Reply, visit: Visit) -> bytes:
-    return json.dumps(reply.to_json(_spilled(core, answer.members(), visit)), separators=(",", ":")).encode()
+async def _json(core: Core, answer: Reply, visit: Visit) -> bytes:
+    members = await _spilled(core, answer.members(), visit)
+    core.check_weight(members)
+    return await asyncio.to_thread(lambda: json.dumps(reply.to_json(members), separators=(",", ":")).encode())
 
 
-def _spilled(core: Core, members: Mapping[str, Any], visit: Visit) -> Any:
+async def _spilled(core: Core, members: Mapping[str, Any], visit: Visit) -> Any:
     """`members`, in which what is large has an href for a while; if nothing can be kept now, as they are."""
-    caller, settings = visit.caller, core.settings
-    if not caller.keeps:  # it could not follow the href
+    caller, limit = visit.caller, core.settings.inline_bytes
+    # Who cannot keep could not follow the href; and what has nothing large is not to wait for the store.
+    if not caller.keeps or all(size <= limit for size in reply.sizes(members)):
         return members
 
     def put(content: bytes, media_type: str) -> str:
@@ -268,11 +272,11 @@ def _spilled(core: Core, members: Mapping[str, Any], visit: Visit) -> Any:
             # With the owner: another's request may have the same id, and the same content.
             holder=f"reply:{caller.name}/{visit.request_id}",
             owner=caller.name,
-            expires_at=time.time() + settings.href_s,
+            expires_at=time.time() + core.settings.href_s,
         )
 
     try:
-        return reply.spilled(members, settings.inline_bytes, put)
+        return await core.storage.do(reply.spilled, members, limit, put)
     except StorageAway as e:
         log.warning("nothing_kept", reason=str(e))
         return members

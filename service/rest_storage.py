@@ -10,7 +10,7 @@ import json
 import re
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing
 from typing import Any, BinaryIO, cast
 
 from fastapi import FastAPI, Request
@@ -18,14 +18,15 @@ from fastapi.responses import JSONResponse, Response
 
 from rakinglight import catalogue, reply
 from rakinglight.catalogue import Operation
-from rakinglight.errors import BadParameter, EngineAway, NotFound, StorageAway, TooLarge, shown
+from rakinglight.errors import BadParameter, NotFound, TooLarge, shown
 from service import bodies
-from service.core import DRAINING_RETRY_S, Core
+from service.core import Core
 from service.database.pages import PAGE_SIZE, Page
 from service.doorway import Visit
 from service.events import EventStream, Happened
+from service.following import followed, is_told
 from service.jobs import OVER, STATES, State
-from service.jobs.records import LOOK_S, Event, Jobs, whole
+from service.jobs.records import whole
 from service.negotiation import EVENTS, JSON, NPZ, PNG, chosen
 
 ROOT = "/api/v1"
@@ -72,15 +73,16 @@ def _add_jobs(app: FastAPI, core: Core) -> None:
         state = request.query_params.get("state")
         if state is not None and state not in STATES:
             raise BadParameter.at("/state", f"state is {shown(state)}; it is one of {', '.join(STATES)}.")
-        listed = core.storage.jobs.list
-        return JSONResponse(await asyncio.to_thread(listed, visit.caller.sees, page, cast("State | None", state)))
+        storage = core.storage
+        listed = await storage.do(storage.jobs.list, visit.caller.sees, page, cast("State | None", state))
+        return JSONResponse(listed)
 
     @app.get(f"{ROOT}/jobs/{{job}}")
     async def job(request: Request) -> Response:
         visit = _visit(request, "jobs")
         kind = chosen(request.headers.get("accept"), [JSON, NPZ, PNG])
         found, results = await _found(core, request.path_params["job"], visit.caller.sees)
-        content = await asyncio.to_thread(_encoded, core, found, results, kind)
+        content = await _encoded(core, found, results, kind)
         core.check_size(len(content))
         return Response(content, media_type=kind)
 
@@ -93,90 +95,82 @@ def _add_jobs(app: FastAPI, core: Core) -> None:
             raise BadParameter.at(
                 "/Last-Event-ID", f"Last-Event-ID is {shown(after)}; it is the id of an event, a number."
             )
-        jobs, sees, number = core.storage.jobs, visit.caller.sees, int(after)
-        found = await asyncio.to_thread(jobs.get, name, sees)
-        more = await asyncio.to_thread(jobs.events, name, sees, number, 1)
-        if found["state"] in OVER and not more:  # which tells a browser not to come back
-            return Response(status_code=204)
+        sees, number = visit.caller.sees, int(after)
+        if await is_told(core, name, sees, number):
+            return Response(status_code=204)  # which tells a browser not to come back
         if visit.head:
             return Response(media_type=EVENTS)
-        return EventStream(_followed(core, name, sees, number), visit, core.settings.heartbeat_s, resumable=True)
+        return EventStream(_happened(core, name, sees, number), visit, core.settings.heartbeat_s, resumable=True)
 
     @app.post(f"{ROOT}/jobs/{{job}}/cancel")
     async def cancel(request: Request) -> Response:
-        visit = _visit(request, "jobs")
-        return JSONResponse(
-            await asyncio.to_thread(core.storage.jobs.cancel, request.path_params["job"], visit.caller.sees)
-        )
+        visit, storage = _visit(request, "jobs"), core.storage
+        return JSONResponse(await storage.do(storage.jobs.cancel, request.path_params["job"], visit.caller.sees))
 
     @app.delete(f"{ROOT}/jobs/{{job}}")
     async def remove(request: Request) -> Response:
-        visit = _visit(request, "jobs")
-        await asyncio.to_thread(core.storage.jobs.remove, request.path_params["job"], visit.caller.sees)
+        visit, storage = _visit(request, "jobs"), core.storage
+        await storage.do(storage.jobs.remove, request.path_params["job"], visit.caller.sees)
         return Response(status_code=204)
 
 
 async def _found(core: Core, job: str, sees: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
     """A job, and its reply if there is one."""
-    jobs = core.storage.jobs
-    found = await asyncio.to_thread(jobs.get, job, sees)
-    return found, await asyncio.to_thread(jobs.results, job, sees) if found["state"] in OVER else None
+    storage = core.storage
+    found = await storage.do(storage.jobs.get, job, sees)
+    return found, await storage.do(storage.jobs.results, job, sees) if found["state"] in OVER else None
 
 
-def _encoded(core: Core, job: Mapping[str, Any], results: Mapping[str, Any] | None, kind: str) -> bytes:
+async def _encoded(core: Core, job: Mapping[str, Any], results: Mapping[str, Any] | None, kind: str) -> bytes:
     if kind == JSON:
-        return json.dumps(reply.to_json(whole(job, results)), separators=(",", ":")).encode()
+        return await asyncio.to_thread(_json, whole(job, results))
     entries = [entry for entry in (results or {}).get("results", ()) if entry is not None]
     if not entries:
         raise NotFound(
             f"{job['id']} is {job['state']} and has no result yet; ask for application/json to see how far it is."
         )
     if kind == PNG:
-        return _picture(core, catalogue.operation(job["operation"]), entries)
-    assert results is not None
-    return reply.to_npz(results["results"], {name: value for name, value in results.items() if name != "results"})
+        return await _picture(core, catalogue.operation(job["operation"]), entries)
+    members = await _gathered(core, dict(results or {}))
+    return await asyncio.to_thread(reply.to_npz, members.pop("results"), members)
 
 
-def _picture(core: Core, operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """The one picture of all `entries`, of which large ones lie in the store."""
+def _json(value: Any) -> bytes:
+    return json.dumps(reply.to_json(value), separators=(",", ":")).encode()
+
+
+async def _picture(core: Core, operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes:
+    """The one picture of all `entries`."""
     if len(entries) > core.settings.images:
         raise TooLarge(
             f"The job has {len(entries)} results, and one picture shows {core.settings.images} at most; ask for "
             "application/json, which has the picture of each."
         )
-
-    def fetched(name: str, value: Any) -> Any:
-        stored = name == operation.picture and isinstance(value, Mapping)
-        return core.storage.artifacts.read(value["sha256"]) if stored else value
-
-    return reply.picture(operation, [{name: fetched(name, v) for name, v in entry.items()} for entry in entries])
-
-
-async def _followed(core: Core, job: str, sees: str | None, after: int) -> AsyncGenerator[Happened, None]:
-    """The events of `job` after number `after`, as they come. While the store is away, none come, and none are lost."""
-    jobs = core.storage.jobs
-    while True:
-        news: Sequence[Event] = ()
-        with suppress(StorageAway):
-            news, result = await asyncio.to_thread(_news, jobs, job, sees, after)
-        for happened in news:
-            after = happened.number
-            data = result if happened.kind == "result" else json.dumps(happened.data)
-            yield Happened(after, happened.kind, data)
-            if happened.last:
-                return
-        if core.draining:
-            raise EngineAway(
-                "The service is going down; the job goes on when it is back.", retry_after_s=DRAINING_RETRY_S
-            )
-        await asyncio.sleep(LOOK_S)
+    name = operation.picture
+    if name is not None and all(name in entry for entry in entries):  # else it is told below
+        drawn = await _gathered(core, [entry[name] for entry in entries])
+        entries = [{**entry, name: one} for entry, one in zip(entries, drawn, strict=True)]
+    return await asyncio.to_thread(reply.picture, operation, entries)
 
 
-def _news(jobs: Jobs, job: str, sees: str | None, after: int) -> tuple[Sequence[Event], str]:
-    """What happened after number `after`, and the result as JSON text, if that is the end."""
-    news = jobs.events(job, sees, after)
-    over = bool(news) and news[-1].kind == "result"
-    return news, json.dumps(reply.to_json(jobs.results(job, sees))) if over else ""
+async def _gathered(core: Core, value: Any) -> Any:
+    """`value`, with what lies in the store in its place. Raises TooLarge where all is more than a reply may have."""
+    storage, limit = core.storage, core.settings.reply_bytes
+    count = sum(reply.sizes(value)) + sum(reply.sizes(value, spilled=True))
+    if count > limit:
+        raise TooLarge(
+            f"The arrays and pictures have {count} bytes together; the limit of a reply is {limit}. Ask for "
+            "application/json, and fetch what it names by href."
+        )
+    return await storage.do(reply.gathered, value, storage.artifacts.read)
+
+
+async def _happened(core: Core, job: str, sees: str | None, after: int) -> AsyncGenerator[Happened, None]:
+    """The events of `job` after number `after`, as server-sent ones."""
+    async with aclosing(followed(core, job, sees, after)) as events:
+        async for event in events:
+            data = await asyncio.to_thread(_json, event.data)
+            yield Happened(event.number, event.kind, data.decode())
 
 
 # ── datasets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,9 +210,9 @@ def _add_artifacts(app: FastAPI, core: Core) -> None:
     @app.get(f"{ROOT}/artifacts/{{sha256}}")
     async def artifact(request: Request) -> Response:
         visit, sha256 = _visit(request, "artifacts"), request.path_params["sha256"]
-        artifacts = core.storage.artifacts
-        found = await asyncio.to_thread(artifacts.found, sha256, visit.caller.sees)
-        content = await asyncio.to_thread(artifacts.read, sha256)
+        storage = core.storage
+        found = await storage.do(storage.artifacts.found, sha256, visit.caller.sees)
+        content = await storage.do(storage.artifacts.read, sha256)
         # What is there never changes under its hash; but whether it is still to be shown does.
         headers = {"ETag": f'"{sha256}"', "Cache-Control": "private, no-cache"}
         return Response(content, media_type=found.media_type, headers=headers)

@@ -131,7 +131,8 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
         )
         storage = Storage.of(settings, decoder)
         house.callback(storage.close)
-        house.push_async_callback(_cancelled, asyncio.create_task(storage.ready()))
+        preparing = asyncio.create_task(storage.ready())
+        house.push_async_callback(_cancelled, preparing)
         core = Core(engine, settings, decoder, storage)
         keyring = Keyring(settings.keys)
         web = Web(rest.application(core, keyring), settings)
@@ -149,10 +150,10 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
             begins = "Waiting for" if settings.engine_sockets else "Starting"
             typer.echo(f"{begins} {settings.engine}, which loads {names} ...")
             typer.echo(f"REST  {web.url}/docs\ngRPC  {settings.host}:{door.port}")
-            await _first(_until_ready(core), asked_to_stop.wait())
+            await _first(_until_ready(core), asked_to_stop.wait(), _unfit(preparing))
             if core.ready:
                 typer.echo("Ready. Ctrl-C stops it.")
-            await asked_to_stop.wait()
+            await _first(asked_to_stop.wait(), _unfit(preparing))
 
             core.drain()
             if core.under_way:
@@ -258,11 +259,21 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
+async def _unfit(preparing: asyncio.Task[Any]) -> None:
+    """Wait for the ValueError with which `preparing` says that a database will not do, and raise it."""
+    await asyncio.wait([preparing])
+    if isinstance(error := preparing.exception(), ValueError):
+        raise error
+    await asyncio.Event().wait()  # it is good, or was away in a way that has been told
+
+
 async def _first(*awaitables: Any) -> None:
-    """Wait for the first of `awaitables`; the others are cancelled."""
+    """Wait for the first of `awaitables`, and raise what it raises; the others are cancelled."""
     tasks = [asyncio.ensure_future(awaitable) for awaitable in awaitables]
     try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        over, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in over:
+            task.result()
     finally:
         for task in tasks:
             task.cancel()

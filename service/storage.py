@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Self
 
 from rakinglight.errors import StorageAway
 from service.artifacts import Artifacts
-from service.database import Database
+from service.database import SOON_S, Database, P, T
 from service.datasets import Datasets
 from service.decode import Decoder
 from service.jobs import queue
@@ -32,24 +33,39 @@ class Storage:
     jobs: Jobs
 
     @staticmethod
-    def of(settings: Settings, decoder: Decoder) -> Storage:
-        """As `settings` say. Nothing is asked of the database yet, which may be away."""
-        database = Database.of(settings)
+    def of(settings: Settings, decoder: Decoder, *, wait_s: float = SOON_S) -> Storage:
+        """As `settings` say. Nothing is asked of the database yet, which may be away.
+
+        wait_s  how long a writer waits for the one before; `PATIENT_S` where no caller waits for it
+        """
+        database = Database.of(settings, wait_s=wait_s)
         artifacts = Artifacts.of(settings, database)
         datasets = Datasets(database, artifacts, settings, decoder)
         return Storage(
             database, artifacts, datasets, Jobs(database, artifacts, datasets, settings, queue.Queue(database))
         )
 
+    async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`function(*args, **kwargs)`, which uses one of the parts, in a thread: see `Database.do`. Raises StorageAway.
+
+        The default threads of the event loop are others' too, and a database that is locked would hold them up.
+        """
+        return await self.database.do(function, *args, **kwargs)
+
     async def ready(self) -> Self:
-        """Bring the database up to date, as soon as it is there."""
+        """Bring the database up to date, as soon as it is there.
+
+        Raises ValueError for one that a newer version of this program has migrated: no waiting mends that.
+        """
         while True:
             try:
-                await asyncio.to_thread(self.database.migrate)
-                await asyncio.to_thread(queue.migrate, self.database)
+                await self.do(self.database.migrate)
+                await self.do(queue.migrate, self.database)
             except StorageAway as e:
                 log.warning("%s", e)
                 await asyncio.sleep(RETRY_S)
+            except ValueError:
+                raise
             except Exception:
                 log.exception("the database cannot be brought up to date; there are no jobs until it is")
                 raise

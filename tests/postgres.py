@@ -43,11 +43,12 @@ class Postgres:
         self._server.cleanup()
 
     def _do(self, *statements: str) -> None:
-        engine = sqlalchemy.create_engine(self._server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT")
+        engine = sqlalchemy.create_engine(
+            self._server.get_uri(driver="psycopg"), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool
+        )
         with engine.connect() as connection:
             for statement in statements:
                 connection.exec_driver_sql(statement)
-        engine.dispose()
 
 
 @pytest.fixture(scope="session")

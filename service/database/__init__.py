@@ -1,17 +1,23 @@
-"""The database of jobs: SQLite in a file, or PostgreSQL. All of it is synchronous; async code calls it in a thread.
+"""The database of jobs: SQLite in a file, or PostgreSQL. All of it is synchronous; async code calls `Database.do`.
 
 `schema` has the tables, `migrations` makes them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import re
+import sqlite3
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from contextvars import copy_context
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
@@ -24,24 +30,29 @@ from service.settings import Settings
 
 log = logging.getLogger("rakinglight.database")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 #: Where alembic notes how far a database is; not its own name for it, since a database may serve others as well.
 VERSION_TABLE = "rakinglight_version"
 #: Of the lock under which PostgreSQL is migrated: any number that nobody else takes.
 MIGRATION_LOCK = 0x72616B696E67
 #: Seconds after which a caller may try again.
 RETRY_S = 5.0
-#: Seconds for which a writer waits for the one before, on SQLite. dbos waits as long.
-SQLITE_WAIT_S = 30.0
-#: Seconds within which PostgreSQL must take a connection, give a lock, answer, and hear more of a transaction.
-CONNECT_S, LOCK_S, STATEMENT_S, IDLE_S = 5, 10, 60, 60
+#: Seconds for which a writer waits for the one before: whoever has a caller who waits, and whoever has nobody.
+SOON_S, PATIENT_S = 5.0, 30.0
+#: Seconds within which PostgreSQL must take a connection, answer, and hear more of a transaction.
+CONNECT_S, STATEMENT_S, IDLE_S = 5, 60, 60
 #: Connections that are kept, and how many more there may be for a while. A server's usual limit is 100.
 POOL, POOL_OVERFLOW = 10, 20
+#: Threads that `do` has, each with a connection if it needs one; and calls that may wait for one.
+THREADS, CALLS = 24, 512
 
 _PLACE = "name another by RAKINGLIGHT_DATABASE"
 _UNMADE = (
     "its tables are not made yet. They are as soon as it can be reached: try again, and see the log if it stays so."
 )
-_MISSING = re.compile(r'(?:no such table: |relation ")(?:dbos\.)?(\w+)')
+_MISSING = re.compile(r'(?:no such table: |relation ")(?:dbos\.)?(\w+)')  # from the beginning: a column names one too
 #: SQLite's primary result codes (sqlite.org/rescode.html) that are no fault of a statement.
 _SQLITE = {
     3: f"its file may not be used. Let the service's user read and write it and its folder, or {_PLACE}.",
@@ -70,41 +81,72 @@ _POSTGRESQL = {
 }
 _UNREACHED = f"it cannot be reached. See that it runs and that RAKINGLIGHT_DATABASE is right, or {_PLACE}."
 _BUSY = "all connections to it are in use. Try again."
+_CROWDED = "too many wait for it, or for the store of artifacts. Try again; see the log for what is slow."
+_REPLACED = "its file was removed or replaced while the service ran. Put it back, or restart the service for a new one."
 
 #: Alembic keeps what it migrates in a global variable.
 _migrating = threading.Lock()
+#: Held while a file is made and first opened: see `_SqliteFile`.
+_making = threading.Lock()
 
 
 class Database:
     """A database by its URL: `sqlite:///path`, or `postgresql://user:password@host/name`.
 
     engine  SQLAlchemy's, which dbos shares
+    wait_s  seconds for which a writer waits for the one before, and a call of `do` for its thread
 
     Nothing is opened until it is needed, and what was away is found again when it is back. Raises ValueError for a
     URL that is neither.
     """
 
-    def __init__(self, url: str | URL) -> None:
+    def __init__(self, url: str | URL, *, wait_s: float = PATIENT_S) -> None:
         self._url = _checked(url)
+        self._wait_s = wait_s
         self._sqlite = self._url.get_backend_name() == "sqlite"
-        self.engine = _sqlite_engine(self._url) if self._sqlite else _postgresql_engine(self._url)
+        self.engine = (_sqlite_engine if self._sqlite else _postgresql_engine)(self._url, wait_s)
+        _close_late_ones(self.engine)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
+        self._calls: set[Future[Any]] = set()
 
     def __repr__(self) -> str:
         return f"Database({self._url.render_as_string(hide_password=True)})"
 
     @classmethod
-    def of(cls, settings: Settings) -> Database:
+    def of(cls, settings: Settings, *, wait_s: float = PATIENT_S) -> Database:
         """The one that `settings` name, or a file in `home`."""
         if settings.database is not None:
-            return cls(settings.database.get_secret_value())
+            return cls(settings.database.get_secret_value(), wait_s=wait_s)
         home = settings.home.absolute()
         with suppress(OSError):  # told, with all other reasons, by who first opens the file
             home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return cls(URL.create("sqlite", database=str(home / "rakinglight.db")))
+        return cls(URL.create("sqlite", database=str(home / "rakinglight.db")), wait_s=wait_s)
 
     def close(self) -> None:
-        """Close the connections. One that is used again opens anew."""
+        """Wait for the calls that have begun, and close the connections. One that is used again opens anew."""
+        self._threads.shutdown(cancel_futures=True)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
         self.engine.dispose()
+
+    async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """`function(*args, **kwargs)`, which uses the database or what lies beside it, in a thread kept for that.
+
+        What is locked or slow there holds up these threads and no other work. Raises StorageAway at once where too
+        many wait, and where no thread was free within `wait_s`. One that is cancelled may still be done.
+        """
+        if len(self._calls) >= THREADS + CALLS:
+            raise _crowded()
+        latest = time.monotonic() + self._wait_s
+
+        def in_time() -> T:
+            if time.monotonic() > latest:
+                raise _crowded()
+            return function(*args, **kwargs)
+
+        call = self._threads.submit(copy_context().run, in_time)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -161,7 +203,7 @@ class Database:
         if self._url.password:
             said = said.replace(str(self._url.password), "***")
         log.warning("the database cannot be used: %s", said)
-        raise StorageAway(f"The database cannot be used: {reason}", retry_after_s=RETRY_S) from error
+        raise _unusable(reason) from error
 
 
 def _checked(url: str | URL) -> URL:
@@ -184,36 +226,78 @@ def _checked(url: str | URL) -> URL:
             raise ValueError(f"database begins with {other[:40]!r}. {taken}")
 
 
-def _sqlite_engine(url: URL) -> Engine:
+class _SqliteFile:
+    """The file of a database, made for us alone before it is first opened, and from then on the same.
+
+    SQLite's locks belong to the process, and closing any descriptor of the file drops them all, so that another process
+    writes over us (sqlite.org/howtocorrupt.html, 2.2). So nobody opens it by hand once SQLite may have it open.
+    """
+
+    def __init__(self, path: str, wait_s: float) -> None:
+        self._path = Path(path).absolute()
+        self._wait_s = wait_s
+        self._first: tuple[int, int] | None = None
+
+    def connect(self) -> sqlite3.Connection:
+        """A new connection. Raises sqlite3.OperationalError, and as `check` does."""
+        with _making:
+            if self._first is None:
+                self._make()
+            else:
+                self.check()
+            # An empty file in place of one that was removed would be taken for the database.
+            connection = sqlite3.connect(
+                f"{self._path.as_uri()}?mode=rw", uri=True, timeout=self._wait_s, check_same_thread=False
+            )
+            if self._first is None:
+                self._first = self._identity()
+        return connection
+
+    def check(self, *_: Any) -> None:
+        """Raises StorageAway where it is no longer there, or another: whoever has it open would write into nothing."""
+        if self._identity() != self._first:
+            raise _unusable(_REPLACED)
+
+    def _make(self) -> None:
+        """SQLite would make it for all to read. Its log and its index take the file's mode."""
+        with suppress(OSError):  # most often it is there; else told by who opens it
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+
+    def _identity(self) -> tuple[int, int] | None:
+        with suppress(OSError):
+            found = self._path.stat()
+            return found.st_dev, found.st_ino
+        return None
+
+
+def _sqlite_engine(url: URL, wait_s: float) -> Engine:
+    file = _SqliteFile(str(url.database), wait_s)
     engine = sqlalchemy.create_engine(
         url,
         hide_parameters=True,
         pool_size=POOL,
         max_overflow=POOL_OVERFLOW,
-        connect_args={"timeout": SQLITE_WAIT_S, "check_same_thread": False},
+        pool_timeout=wait_s,
+        creator=file.connect,
     )
-
-    @event.listens_for(engine, "do_connect")
-    def own_file(*_: Any) -> None:
-        # SQLite would make it for all to read. Its log and its index take the file's mode.
-        with suppress(OSError):
-            os.close(os.open(str(url.database), os.O_CREAT | os.O_RDWR, 0o600))
 
     @event.listens_for(engine, "connect")
     def as_dbos_has_it(connection: Any, _: Any) -> None:
         connection.isolation_level = "IMMEDIATE"
         connection.execute("PRAGMA foreign_keys=ON")
 
+    event.listen(engine, "checkout", file.check)
     return engine
 
 
-def _postgresql_engine(url: URL) -> Engine:
+def _postgresql_engine(url: URL, wait_s: float) -> Engine:
     engine = sqlalchemy.create_engine(
         url,
         hide_parameters=True,
         pool_pre_ping=True,
         pool_size=POOL,
         max_overflow=POOL_OVERFLOW,
+        pool_timeout=wait_s,
         isolation_level="READ COMMITTED",  # the store of artifacts relies on it
         connect_args={"connect_timeout": CONNECT_S, "tcp_user_timeout": STATEMENT_S * 1000},
     )
@@ -221,14 +305,39 @@ def _postgresql_engine(url: URL) -> Engine:
     @event.listens_for(engine, "connect")
     def patience(connection: Any, _: Any) -> None:
         limits = {
-            "lock_timeout": LOCK_S,
+            "lock_timeout": wait_s,
             "statement_timeout": STATEMENT_S,
             "idle_in_transaction_session_timeout": IDLE_S,
         }
-        connection.execute("; ".join(f"SET {name} = '{seconds}s'" for name, seconds in limits.items()))
-        connection.commit()
+        try:
+            connection.execute("; ".join(f"SET {name} = {round(1000 * seconds)}" for name, seconds in limits.items()))
+            connection.commit()
+        except BaseException:
+            connection.close()  # the pool has not heard of it yet
+            raise
 
     return engine
+
+
+def _close_late_ones(engine: Engine) -> None:
+    """Have a connection that is given back after `dispose` closed: else its pool would keep it open until collected."""
+
+    @event.listens_for(engine, "connect")
+    def remember(_: Any, record: Any) -> None:
+        record.info["pool"] = engine.pool
+
+    @event.listens_for(engine, "checkin")
+    def close(_: Any, record: Any) -> None:
+        if record.info.get("pool") is not engine.pool:
+            record.invalidate()
+
+
+def _unusable(reason: str) -> StorageAway:
+    return StorageAway(f"The database cannot be used: {reason}", retry_after_s=RETRY_S)
+
+
+def _crowded() -> StorageAway:
+    return _unusable(_CROWDED)
 
 
 def _reason(error: SQLAlchemyError) -> str | None:
@@ -237,7 +346,7 @@ def _reason(error: SQLAlchemyError) -> str | None:
         return _BUSY
     if not isinstance(error, DBAPIError):
         return None
-    missing = _MISSING.search(str(error.orig))
+    missing = _MISSING.match(str(error.orig))
     if missing and (missing[1] in metadata.tables or missing[1].startswith("workflow")):  # ours, or dbos's
         return _UNMADE
     if (code := getattr(error.orig, "sqlite_errorcode", None)) is not None:

@@ -39,9 +39,9 @@ metadata = MetaData(
 
 #: `attempt` counts the times that a worker took the job up, and fences it: whoever writes names the attempt that it is,
 #: and a worker that was taken for dead finds its own to be over. `stalled` are those since the last saved state.
-#: `request` is the artifact that holds what was asked, `dataset` that of the dataset that it is about, and `digest`
-#: tells requests apart for `idempotency_key`. `reply` is the reply without its results. `last_event` is the number of
-#: the newest event.
+#: `request` is the artifact that holds what was asked, `dataset` what `Datasets.hold` gave for the dataset that it is
+#: about, and `digest` tells requests apart for `idempotency_key`. `reply` is the reply without its results.
+#: `last_event` is the number of the newest event.
 jobs = Table(
     "jobs",
     metadata,
@@ -118,8 +118,9 @@ artifacts = Table(
     Column("created_at", Double, nullable=False),
 )
 
-#: A holder is "job:<id>", "dataset:<id>" or "reply:<request id>". A hold without `expires_at` lasts until its holder
-#: lets go. `shown` is false for what only the service itself reads: requests and states.
+#: A holder is "job:<id>:request", ":work" or ":parts", "dataset:<id>", or "reply:<caller>/<request id>". A hold without
+#: `expires_at` lasts until its holder lets go. `shown` is false for what only the service itself reads: requests and
+#: states.
 holds = Table(
     "holds",
     metadata,

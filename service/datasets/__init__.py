@@ -25,8 +25,8 @@ from service.database import Database
 from service.database.pages import PAGE_SIZE, Page
 from service.database.schema import datasets
 from service.datasets import reading
-from service.datasets.dataset import Dataset, Image
-from service.datasets.folders import Folders
+from service.datasets.dataset import Dataset, Image, Outline
+from service.datasets.folders import KEPT, Folders
 from service.decode import Decoder
 from service.settings import Settings
 from service.times import rfc3339
@@ -83,7 +83,7 @@ class Datasets:
         content = await asyncio.to_thread(_content, file, self._settings.dataset_bytes)
         with await asyncio.to_thread(reading.read, content, self._settings) as dataset:
             await self._check(dataset)
-            return await asyncio.to_thread(self._store, owner, name, dataset, content)
+            return await self._database.do(self._store, owner, name, dataset, content)
 
     async def get(self, dataset: str, owner: str | None) -> dict[str, Any]:
         """The members of a dataset: id, name, kind, images (how many), classes [{name, images}], bytes, and times.
@@ -92,8 +92,8 @@ class Datasets:
         cannot be used NotADataset, TooLarge or StorageAway.
         """
         if dataset in self._folders:
-            return await asyncio.to_thread(self._configured, dataset)
-        return _members(await asyncio.to_thread(self._row, dataset, owner, *_MEMBERS))
+            return await self._database.do(self._configured, dataset)
+        return _members(await self._database.do(self._row, dataset, owner, *_MEMBERS))
 
     async def list(
         self, owner: str | None, page_size: int = PAGE_SIZE, page_token: str | None = None
@@ -103,25 +103,39 @@ class Datasets:
         A configured one that cannot be used has a `problem` in place of what is not known. Raises BadParameter.
         """
         page = Page(page_size, page_token)
-        return await asyncio.to_thread(self._list, owner, page)
+        return await self._database.do(self._list, owner, page)
 
     async def remove(self, dataset: str, owner: str | None) -> None:
         """Forget a dataset. Jobs that need its images keep them. Raises NotFound; Forbidden for a configured one."""
         if dataset in self._folders:
             raise Forbidden(f"The dataset {shown(dataset)} was configured by the operator and is not removed here.")
-        await asyncio.to_thread(self._remove, dataset, owner)
+        await self._database.do(self._remove, dataset, owner)
 
     async def open(self, dataset: str, owner: str | None) -> Dataset:
         """A dataset, to read its images. Raises as `get` does. Close it, unless it has to last."""
         if dataset in self._folders:
-            return await asyncio.to_thread(self._folders.open, dataset)
-        artifact = await asyncio.to_thread(self.artifact, dataset, owner)
+            return await self._database.do(self._folders.open, dataset)
+        artifact = await self._database.do(self.artifact, dataset, owner)
         assert artifact is not None
         return await self.reopen(artifact)
 
-    async def reopen(self, artifact: str) -> Dataset:
-        """The dataset whose file is `artifact`: for who holds that, though the dataset may be removed or expired."""
-        return await asyncio.to_thread(lambda: reading.read(self._artifacts.read(artifact), self._settings))
+    async def outline(self, dataset: str, owner: str | None) -> Dataset:
+        """How many images a dataset has, and what they show, without reading any. Raises as `get` does."""
+        if dataset in self._folders:
+            return await self._database.do(self._folders.open, dataset)
+        items = datasets.c["items"].label("images")
+        row = await self._database.do(self._row, dataset, owner, datasets.c.classes, items)
+        return Outline([found["name"] for found in row.classes], [(name, place) for name, place in row.images])
+
+    async def reopen(self, kept: str) -> Dataset:
+        """The dataset of which `hold` gave `kept`, though it may be removed or expired by now.
+
+        Raises Conflict where it is a configured one that has changed since, NotFound where it is none any more.
+        """
+        if kept.startswith(KEPT):
+            return await self._database.do(self._folders.reopen, kept)
+        content = await self._database.do(self._artifacts.read, kept)
+        return await asyncio.to_thread(reading.read, content, self._settings)
 
     # ── for threads ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -132,10 +146,13 @@ class Datasets:
         found: str = self._row(dataset, owner, datasets.c.artifact).artifact
         return found
 
-    def hold(self, connection: sa.Connection, dataset: str, owner: str | None, holder: str) -> str | None:
-        """Let `holder` keep a dataset's file, in the transaction of `connection`; the artifact, as `artifact` does."""
+    def hold(self, connection: sa.Connection, dataset: str, owner: str | None, holder: str) -> str:
+        """Let `holder` keep a dataset, in the transaction of `connection`; by what `reopen` finds it again.
+
+        That is the artifact of its file, and of a configured one its name and what tells whether it has changed.
+        """
         if dataset in self._folders:
-            return None
+            return self._folders.kept(dataset)
         row = self._found(connection, dataset, owner, datasets.c.artifact, datasets.c.owner)
         self._artifacts.hold(connection, row.artifact, holder=holder, owner=row.owner, shown=False)
         artifact: str = row.artifact

@@ -80,6 +80,10 @@ def _images(archive: Archive, entry: Entry, settings: Settings) -> Array:
             dtype, shape = _copy(archive, entry, file, lambda dtype, shape: _check_images(dtype, shape, settings))
             file.flush()
             images = np.memmap(file, dtype, "r", shape=shape)
+    except (TypeError, ValueError, OverflowError):
+        raise NotADataset(
+            f"The images of the NPZ, {dtype} {list(shape)}, make no array here; write it anew with numpy.savez."
+        ) from None
     except OSError as e:
         raise StorageAway(
             f"The images of the NPZ, {entry.size} bytes, cannot be unpacked here: {e.strerror}. Try again later; the "
@@ -144,6 +148,11 @@ def _read_head(head: bytes, entry: Entry) -> tuple[np.dtype[Any], tuple[int, ...
             f"{shown(entry.path)} begins with {head[:8]!r} and has no head that numpy writes for a plain array; write "
             "it anew with numpy.savez."
         ) from None
+    if not all(type(n) is int and n >= 0 for n in shape):  # True is an int to numpy's reader, and none to its memmap
+        raise NotADataset(
+            f"{shown(entry.path)} has a head that says {shown(list(shape))} for its shape, which is whole numbers from "
+            "0; write it anew with numpy.savez."
+        )
     if dtype.hasobject:
         raise NotADataset(
             f"{shown(entry.path)} is an array of Python objects, which would have to be unpickled and never is. Make "

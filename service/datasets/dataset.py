@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
@@ -69,6 +70,16 @@ class Dataset(ABC):
         """{"name", "images"} of each class, in order."""
         found = Counter(place for _, place in self.items)
         return [{"name": name, "images": found[place]} for place, name in enumerate(self.classes)]
+
+
+class Outline(Dataset):
+    """What is known of a dataset without its content: how many images, and their names and classes."""
+
+    kind = "outline"
+
+    def image(self, i: int) -> Image:
+        """None is here."""
+        raise TypeError(f"image {i} of an outline is asked for; open the dataset instead")
 
 
 def ordered(classes: Iterable[str]) -> list[str]:
@@ -158,8 +169,11 @@ def _fault(path: str) -> str | None:
 
 
 def _unwritable(text: str) -> bool:
-    """Whether `text` has control characters, or halves of characters that no UTF-8 can hold."""
-    return any(ord(c) < 32 or ord(c) == 127 or 0xD800 <= ord(c) < 0xE000 for c in text)
+    """Whether `text` has characters that are not seen and may make it seem another: controls, the formatting of text
+    (which turns its direction), halves of characters, those without a meaning, and ends of lines. Spaces of all kinds
+    are in names that people's computers give.
+    """
+    return any(category[0] == "C" or category in ("Zl", "Zp") for category in map(unicodedata.category, text))
 
 
 def _is_number(name: str) -> bool:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import os
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from rakinglight.errors import NotADataset, StorageAway, TooLarge, shown
+from rakinglight.errors import Conflict, NotADataset, NotFound, StorageAway, TooLarge, shown
 from service.datasets.dataset import Dataset, by_class, check_count, check_path, is_litter
 from service.settings import Settings
 
 log = logging.getLogger("rakinglight.datasets")
 
+#: How begins by what a job keeps hold of a folder; the SHA-256 of an uploaded dataset begins otherwise.
+KEPT = "folder:"
 #: What a listing was made from: of the folder and of each class folder, the path and when it last changed, in ns.
 Changed = tuple[tuple[str, int], ...]
 
@@ -33,6 +38,15 @@ class FolderDataset(Dataset):
         check_count(len(files), settings)
         classes, places = by_class(files, folders)
         super().__init__(classes, list(places.items()))
+
+    def digest(self) -> str:
+        """Tells this listing from another, and the files in it from others: by name, class, size and time of change.
+
+        Raises OSError.
+        """
+        files = [(self._folder / name).stat() for name, _ in self.items]
+        known = [self.classes, self.items, [(file.st_size, file.st_mtime_ns) for file in files]]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 
     def image(self, i: int) -> bytes:
         """The file of image `i`. Raises NotADataset, TooLarge, and StorageAway where it cannot be read."""
@@ -70,13 +84,34 @@ class Folders:
 
     def open(self, name: str) -> FolderDataset:
         """The folder `name`. Raises NotADataset, TooLarge and StorageAway, and logs where it lies for the operator."""
-        folder = self._settings.datasets[name]
-        try:
+        with self._told(name) as folder:
             changed = _changed(folder)
             known = self._listings.get(name)
             if known is None or known[0] != changed:
                 known = self._listings[name] = changed, FolderDataset(folder, self._settings)
             return known[1]
+
+    def kept(self, name: str) -> str:
+        """By what `reopen` finds the folder `name` as it is now, `folder:<name>:<digest>`. Raises as `open` does."""
+        folder = self.open(name)
+        with self._told(name):
+            return f"{KEPT}{name}:{folder.digest()}"
+
+    def reopen(self, kept: str) -> FolderDataset:
+        """The folder that was `kept`. Raises Conflict where it has changed since, NotFound, and as `open` does."""
+        name = kept.removeprefix(KEPT).rpartition(":")[0]
+        if name not in self:
+            raise NotFound(f"The dataset {shown(name)} is configured no longer; submit the job anew with another.")
+        if self.kept(name) != kept:
+            raise Conflict(f"The folder {shown(name)} changed since the job was submitted; submit it anew.")
+        return self.open(name)
+
+    @contextmanager
+    def _told(self, name: str) -> Iterator[Path]:
+        """Where the folder `name` lies. What is wrong with it is raised within for callers, and logged."""
+        folder = self._settings.datasets[name]
+        try:
+            yield folder
         except OSError as e:
             log.warning("dataset %s: %s cannot be read: %s", name, folder, e)
             raise StorageAway(

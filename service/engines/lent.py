@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,13 +33,20 @@ log = logging.getLogger("rakinglight.lent")
 HEARTBEAT_S = 1.0
 #: Seconds after which it is worth asking a gateway again that does not answer.
 RETRY_S = 1.0
+#: Seconds of work that are too few to wait for a place.
+MOMENT_S = 0.01
 
 
 class Lender:
-    """Answers questions at a unix socket, which only this machine's user can open."""
+    """Answers questions at a unix socket, which only this machine's user can open.
 
-    def __init__(self, engine: Engine) -> None:
+    places  questions that it passes on to `engine` at once. The others wait here, so that jobs, which have time, leave
+            places at the engine's gate, and the line before it, to those who wait for an answer
+    """
+
+    def __init__(self, engine: Engine, places: int) -> None:
         self.engine = engine
+        self._places = asyncio.Semaphore(places)
 
     @asynccontextmanager
     async def at(self, path: Path) -> AsyncGenerator[None, None]:
@@ -63,10 +72,12 @@ class Lender:
         living = asyncio.create_task(_live(writer))
         try:
             question = Question.from_body(request.body["question"])
-            async with aclosing(self.engine.ask(question, request_id=request.body["request_id"])) as news:
-                async for frame in news:
-                    writer.write(bytes(frame))
-                    await writer.drain()
+            async with self._place(question) as left:
+                asked = replace(question, seconds=left)
+                async with aclosing(self.engine.ask(asked, request_id=request.body["request_id"])) as news:
+                    async for frame in news:
+                        writer.write(bytes(frame))
+                        await writer.drain()
         except OSError:
             raise  # who asked is gone
         except Exception as e:
@@ -77,6 +88,19 @@ class Lender:
             await writer.drain()
         finally:
             living.cancel()
+
+    @asynccontextmanager
+    async def _place(self, question: Question) -> AsyncGenerator[float, None]:
+        """Wait for a place; yield what is left of the question's seconds.
+
+        One whose time is all but over, which tells what a run has reached that was cancelled, needs none.
+        """
+        if question.seconds < MOMENT_S:
+            yield question.seconds
+            return
+        begun = time.monotonic()
+        async with self._places:
+            yield max(MOMENT_S, question.seconds - (time.monotonic() - begun))
 
 
 class LentEngine:

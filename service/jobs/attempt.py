@@ -28,6 +28,8 @@ from service.jobs.records import REQUEST_TYPE, add_event, end
 STATE_TYPE, ENTRY_TYPE = REQUEST_TYPE, "application/x-npz"
 #: Times that a job may be taken up in a row without a new saved state; then it is what ends its workers.
 STALLED_LIMIT = 20
+#: Members of a reply that are known when all is over; its results are kept image by image.
+CHANGING = frozenset({"results", "cost", "answered_by", "elapsed_ms"})
 
 
 class Superseded(Exception):
@@ -68,7 +70,9 @@ class Attempt:
         self.cancel_requested: bool = row.cancel_requested
         self.done = dict(done)
         self._request: str = row.request
+        self._reply: Mapping[str, Any] | None = row.reply
         self._saved = dict(saved)
+        self._untold: Mapping[str, Any] | None = None
         self._over: set[int] = set()
         self._holders = Holders.of(self.job)
         # What is put is not referred to until its transaction; another of this attempt's would let go of it meanwhile.
@@ -118,11 +122,17 @@ class Attempt:
         return not cancelled
 
     def save(
-        self, runs: Mapping[int, Frame], seconds: float, progress: Mapping[str, Any] | None, note: str | None
+        self,
+        runs: Mapping[int, Frame],
+        seconds: float,
+        progress: Mapping[str, Any] | None,
+        note: str | None,
+        event: bool = True,
     ) -> None:
         """Keep the newest frames of `runs`, and tell of `progress` and of what is waited for.
 
         seconds  that all attempts have worked on it
+        event    whether `progress` is an event, too; the last is one in any case
         """
         with self._writing:
             runs = {number: frame for number, frame in runs.items() if number not in self._over}
@@ -135,25 +145,38 @@ class Attempt:
                 for number, sha256 in kept.items():
                     done = runs[number].kind == "result"
                     self._upsert(connection, job_runs, number=number, saved=sha256, done=done)
-                if progress:
+                if progress and event:
                     add_event(connection, self.job, "progress", progress)
                 if kept:
                     self._let_go(connection)
+            if progress:
+                self._untold = None if event else progress
 
-    def put_entry(self, image: int, entry: Mapping[str, Any], done: Mapping[str, Any], runs: Sequence[int]) -> None:
+    def put_entry(
+        self,
+        image: int,
+        entry: Mapping[str, Any],
+        done: Mapping[str, Any],
+        runs: Sequence[int],
+        around: Mapping[str, Any],
+    ) -> None:
         """Keep what was found in `image`; the states of its `runs` are not needed any more.
 
-        done  {"cost", "answered_by"} of its runs together
+        done    {"cost", "answered_by"} of its runs together
+        around  the reply's members, of which those that no image changes are kept with the first: an attempt that
+                cannot even read what was asked still shows what others had found
         """
         with self._writing:
             sha256 = self._put(reply.to_npz([entry]), ENTRY_TYPE, shown=True)
+            kept_reply = self._reply or {name: value for name, value in around.items() if name not in CHANGING}
             with self._database.transaction() as connection:
-                self._write(connection, stalled=0)
+                self._write(connection, stalled=0, reply=kept_reply)
                 self._upsert(connection, job_results, image=image, entry=sha256, **done)
                 connection.execute(
                     sa.delete(job_runs).where(job_runs.c.job == self.job, job_runs.c.number.in_(list(runs)))
                 )
                 self._let_go(connection)
+            self._reply = kept_reply
             self._over.update(runs)
             self.done[image] = done
 
@@ -164,12 +187,15 @@ class Attempt:
         )
 
     def finish(
-        self, state: State, *, problem: Mapping[str, Any] | None = None, reply: Mapping[str, Any] | None = None
+        self, state: State, *, problem: Mapping[str, Any] | None = None, spent: Mapping[str, Any] | None = None
     ) -> None:
-        """Be over. `reply` is that of all images, without their entries."""
+        """Be over. `spent` are the members of the reply that tell what all images took; None where none is done."""
         with self._writing, self._database.transaction() as connection:
             self._write(connection)
-            end(connection, self.job, state, self._retention_s, problem=problem, reply=reply)
+            if self._untold:
+                add_event(connection, self.job, "progress", self._untold)
+            whole = {**self._reply, **spent} if self._reply and spent else None
+            end(connection, self.job, state, self._retention_s, problem=problem, reply=whole)
             connection.execute(sa.delete(job_runs).where(job_runs.c.job == self.job))
             self._let_go(connection)
             self._artifacts.release(connection, self._holders.request)
@@ -179,7 +205,8 @@ class Attempt:
     def interrupt(self) -> None:
         """Say that nobody works on it for now: in good order, which is not counted against it."""
         with self._writing, self._database.transaction() as connection:
-            self._write(connection, state="interrupted", stalled=jobs.c.stalled - 1)
+            counted = sa.case((jobs.c.stalled > 0, jobs.c.stalled - 1), else_=0)  # 0 where it just got further
+            self._write(connection, state="interrupted", stalled=counted)
 
     # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────
 

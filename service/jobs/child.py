@@ -22,6 +22,8 @@ log = logging.getLogger("rakinglight.jobs")
 FIRST_PAUSE_S, LONGEST_PAUSE_S, LONG_S = 0.1, 30.0, 10.0
 #: Seconds that it has to mark what it was doing, once it is told to end.
 FAREWELL_S = 5.0
+#: The exit code of one that another would only follow: see `service.jobs.process`.
+HOPELESS = 2
 SOCKET = "engine.sock"
 #: What the child has no use for: who may call, and where.
 ASIDE = {"key", "key_file", "host", "allowed_hosts", "engine_sockets", "archive_folder"}
@@ -46,7 +48,7 @@ class JobProcess:
     async def kept(self) -> AsyncGenerator[None, None]:
         """Keep it running meanwhile."""
         with socket_directory(self._settings.home.resolve() / "run", longest=SOCKET) as folder:
-            async with Lender(self._engine).at(folder / SOCKET):
+            async with Lender(self._engine, max(1, self._settings.live_runs // 2)).at(folder / SOCKET):
                 supervisor = asyncio.create_task(self._supervise(folder / SOCKET), name="job process")
                 try:
                     yield
@@ -62,6 +64,9 @@ class JobProcess:
                 why = await self._one(lent)
             except OSError as e:
                 why = f"could not be started: {e}"
+            if self._process and self._process.returncode == HOPELESS:
+                log.error("the job process %s: no jobs are done until what it said above is mended", why)
+                return
             self.restarts += 1
             pause = FIRST_PAUSE_S if loop.time() - begun > LONG_S else min(2 * pause, LONGEST_PAUSE_S)
             log.warning("the job process %s; another starts in %g s", why, pause)

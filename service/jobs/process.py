@@ -22,9 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
+import typer
 
 from service import logs
 from service.core import Core
+from service.database import PATIENT_S
 from service.decode import DecodePool
 from service.engines.lent import LentEngine
 from service.jobs.keeper import Keeper, enter
@@ -57,10 +59,13 @@ async def work(settings: Settings, engine: Engine, until: asyncio.Event) -> None
 
 
 async def _work(settings: Settings, engine: Engine) -> None:
-    """Until cancelled. What ends it otherwise is for whoever starts it anew to mend, by that."""
+    """Until cancelled. What ends it otherwise is for whoever starts it anew to mend, by that.
+
+    Raises ValueError where that mends nothing: the database is of a newer version.
+    """
     async with AsyncExitStack() as house:
         decoder = await house.enter_async_context(DecodePool.of(settings))
-        storage = Storage.of(settings, decoder)
+        storage = Storage.of(settings, decoder, wait_s=PATIENT_S)
         house.callback(storage.close)
         name = house.enter_context(worker_name(settings.home))
         await engine.start()
@@ -155,4 +160,8 @@ if __name__ == "__main__":
         said = json.loads(_line())
         settings = Settings(**said["settings"])
         logs.configure(settings.log_level, settings.log_format)
-        asyncio.run(_beside_the_gateway(settings, Path(said["lent"]), [Path(path) for path in said["archives"]]))
+        try:
+            asyncio.run(_beside_the_gateway(settings, Path(said["lent"]), [Path(path) for path in said["archives"]]))
+        except ValueError as e:  # a database that will not do, now or later: as `rakinglight serve` ends with it
+            log.error("no jobs can be done", why=str(e))
+            raise typer.Exit(2) from None

@@ -6,6 +6,10 @@
 
 A job is one DBOS workflow of the same id. What DBOS knows of it is that it is to be done; what it asked for, how far it
 is and what came of it is ours (`records`, `attempt`), because it is large, is shown to callers, and outlives the work.
+
+Of DBOS's private parts this takes `_sys_db`: its `get_pending_workflows` and `reenqueue_for_recovery`, since what DBOS
+offers in public recovers the own name at a start and no other's, and its `_retry_connection_errors`. They may change
+with any release, so pyproject.toml takes one minor version; the tests of this module say whether the next will do.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ CANCELLED = JobCancelled("The job was cancelled before there was anything to sho
 #: Seconds between two looks for news of a job that is followed.
 LOOK_S = 0.2
 REQUEST_TYPE = "application/x-rakinglight-frame"
-_ID = re.compile(r"job_[\w-]{20}", re.ASCII)
+_ID, _ID_LENGTH = re.compile(r"job_[\w-]{20}", re.ASCII), 24
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class Jobs:
         dataset  the id of one that must not go before the job has ended
         Raises Conflict where the key came with another request, Overloaded, and StorageAway.
         """
-        digest = request.digest(ask)
-        if idempotency_key and (earlier := self._earlier(owner, idempotency_key, digest)):
+        if idempotency_key and (earlier := self.earlier(ask, owner, idempotency_key)):
             return earlier
+        digest = request.digest(ask)
         sees = None if ask.sees_all else owner
         job = f"job_{secrets.token_urlsafe(15)}"
         holder, now = Holders.of(job).request, time.time()
@@ -130,19 +130,19 @@ class Jobs:
                 self._queue.enqueue(connection, job)
         except sa.exc.IntegrityError:
             # The same key, a moment earlier.
-            if idempotency_key and (earlier := self._earlier(owner, idempotency_key, digest)):
+            if idempotency_key and (earlier := self.earlier(ask, owner, idempotency_key)):
                 return earlier
             raise
         return self.get(job, owner)
 
-    def _earlier(self, owner: str, key: str, digest: str) -> dict[str, Any] | None:
-        """The job that `owner` submitted under `key`. Raises Conflict where that asked for something else."""
+    def earlier(self, ask: Ask, owner: str, key: str) -> dict[str, Any] | None:
+        """The job that `owner` submitted under `key`. Raises Conflict where that did not ask for the same as `ask`."""
         with self._database.reading() as connection:
             wanted = sa.select(jobs.c.id, jobs.c.digest).where(jobs.c.owner == owner, jobs.c.idempotency_key == key)
             found = connection.execute(wanted).one_or_none()
         if found is None:
             return None
-        if found.digest != digest:
+        if found.digest != request.digest(ask):
             raise Conflict(
                 f"The Idempotency-Key {key[:80]!r} came with another request before, which is {found.id}; a new "
                 "request needs a new key."
@@ -273,13 +273,19 @@ class Jobs:
 
     def _release_left_behind(self, connection: sa.Connection) -> None:
         """Let go of what a worker put that did not know yet that its job was over: such holds would last for ever."""
-        held = sa.select(holds.c.holder).where(holds.c.holder.startswith("job:"), holds.c.expires_at.is_(None))
-        for holder in connection.scalars(held.distinct()).all():
-            job = connection.execute(sa.select(jobs).where(jobs.c.id == holder.split(":")[1])).one_or_none()
-            if job is None:
-                self._artifacts.release(connection, holder)
-            elif job.state in OVER:
-                self._artifacts.expire(connection, holder, job.expires_at)
+        job = sa.func.substr(holds.c.holder, len("job:") + 1, _ID_LENGTH)
+        left_behind = (
+            sa.select(holds.c.holder, jobs.c.id, jobs.c.expires_at)
+            .distinct()
+            .select_from(holds.outerjoin(jobs, jobs.c.id == job))
+            .where(holds.c.holder.startswith("job:"), holds.c.expires_at.is_(None))
+            .where(jobs.c.id.is_(None) | jobs.c.state.in_(OVER))
+        )
+        for row in connection.execute(left_behind).all():
+            if row.id is None:
+                self._artifacts.release(connection, row.holder)
+            else:
+                self._artifacts.expire(connection, row.holder, row.expires_at)
 
     def _release(self, connection: sa.Connection, job: str) -> None:
         for holder in Holders.of(job):

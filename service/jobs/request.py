@@ -30,14 +30,31 @@ def from_bytes(raw: bytes) -> Ask:
 
 
 def digest(ask: Ask) -> str:
-    """Equal for two requests that ask for the same, whichever door they came by. Hexadecimal."""
+    """Equal for two requests that ask for the same, whichever door they came by. Hexadecimal.
+
+    Raises TypeError for a parameter whose content it cannot tell.
+    """
     members = {member.name: getattr(ask, member.name) for member in fields(Ask) if member.name not in _ASIDE}
-    said = hashlib.sha256(json.dumps(members, sort_keys=True, default=str).encode())
+    said = hashlib.sha256(json.dumps(members, sort_keys=True, default=_content).encode())
     for image in ask.images:
-        kind = b"file" if isinstance(image, bytes) else f"{image.dtype} {image.shape}".encode()
-        content = image if isinstance(image, bytes) else np.ascontiguousarray(image).tobytes()
-        said.update(kind + hashlib.sha256(content).digest())
+        said.update(json.dumps(_content(image)).encode())
     return said.hexdigest()
+
+
+def _content(value: object) -> Any:
+    """Of what JSON has no form for: all that tells it from others, in few bytes."""
+    match value:
+        case np.ndarray():
+            content = hashlib.sha256(np.ascontiguousarray(value).tobytes()).hexdigest()
+            return {"array": [str(value.dtype), value.shape, content]}
+        case bytes():
+            return {"bytes": hashlib.sha256(value).hexdigest()}
+        case np.generic():
+            return value.item()
+        case Mapping():
+            return dict(value)
+        case _:
+            raise TypeError(f"a {type(value).__name__} cannot be told from others")
 
 
 def _kept(image: Image) -> Mapping[str, Any]:

@@ -17,13 +17,13 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 from rakinglight import reply
-from rakinglight.errors import Conflict, InternalError, RakinglightError, RunKillsWorker, StorageAway, Unavailable
+from rakinglight.errors import Conflict, InternalError, RakinglightError, RunKillsWorker, StorageAway
 from rakinglight.plan import together
 from rakinglight.question import Question
 from rakinglight.wire import Frame
@@ -31,25 +31,22 @@ from service.ask import Prepared
 from service.core import Core
 from service.jobs import State
 from service.jobs.attempt import STALLED_LIMIT, Attempt, Superseded
+from service.jobs.patience import LONGEST_PAUSE_S, Cancelled, Patience, insisting
 from service.jobs.records import CANCELLED
 from service.storage import Storage
 
 log = logging.getLogger("rakinglight.jobs")
 
-T = TypeVar("T")
-
 #: Seconds between two times that what is new is kept, and between two looks whether the job is to stop.
 KEEP_S, LOOK_S = 0.5, 0.1
+#: Every which time that is an event as well: at most one a second, so that there are 86,400 at most of a day's work.
+EVENT_EVERY = 2
 #: Seconds that a run which is stopped has to put together what it has reached.
 LAST_WORDS_S = 0.001
 #: Values of an image from which on its states, which may have as many, are kept less often.
 LARGE = 2_000_000
 #: Bytes of an array or a picture that is not worth a file of its own.
 LEAST_BYTES = 256
-#: The first pause before what is away is tried again, and the longest.
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
-#: Seconds for which a job that was cancelled still tries to show what it has reached, where something is away.
-PATIENCE_S = 10.0
 
 
 @dataclass
@@ -68,10 +65,6 @@ class News:
         """It could not be kept. What came in since is newer."""
         self.frames = {**frames, **self.frames}
         self.progress = self.progress or progress
-
-
-class Cancelled(Exception):
-    """The caller wants no more of it."""
 
 
 class Runner:
@@ -104,12 +97,11 @@ class JobRun:
     def __init__(self, core: Core, attempt: Attempt) -> None:
         self.core = core
         self.attempt = attempt
-        self.prepared: Prepared | None = None
         self.news = News()
-        self.note: str | None = None
+        self.patience = Patience(attempt.job)
         self.cancelled = asyncio.Event()
         self._told: str | None = None
-        self._patience = math.inf
+        self._event_at = -math.inf
         self._begun = time.monotonic()
 
     @property
@@ -142,8 +134,7 @@ class JobRun:
             async with self._watched():
                 await self._images(await self._prepared())
         except Cancelled:
-            shows = attempt.done and self.prepared
-            return "cancelled", None if shows else {**CANCELLED, "request_id": attempt.request_id}
+            return "cancelled", None if attempt.done else {**CANCELLED, "request_id": attempt.request_id}
         except Superseded:
             raise
         except Exception as e:
@@ -155,15 +146,14 @@ class JobRun:
 
     async def _prepared(self) -> Prepared:
         """What was asked, found good once more. Raises Conflict where the model is another by now."""
-        ask = await self._storing(self.attempt.ask)
-        prepared = await self._waiting(lambda: self.core.prepare(ask, job=True, file=self.attempt.dataset))
+        ask = await self.patience.storing(self.attempt.ask)
+        prepared = await self.patience.waiting(lambda: self.core.prepare(ask, job=True, file=self.attempt.dataset))
         card, wanted = prepared.plan.card, self.attempt.model["sha256"]
         if card.sha256 != wanted:
             raise Conflict(
                 f"The job was submitted to weights {wanted[:12]}… of {card.name}, and {card.sha256[:12]}… are loaded "
                 "now: its result would be that of neither. Submit it anew."
             )
-        self.prepared = prepared
         return prepared
 
     # ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,13 +178,14 @@ class JobRun:
     async def _image(self, prepared: Prepared, image: int) -> None:
         """The entry of `image`. Raises Cancelled where there is nothing to show."""
         plan, ask, count = prepared.plan, prepared.ask, len(prepared.plan.parts)
-        pixels = await self._waiting(lambda: self.core.pixels(prepared, image))
+        pixels = await self.patience.waiting(lambda: self.core.pixels(prepared, image))
         questions = plan.questions_of(
             image,
             pixels,
             seed=ask.seed,
             max_rows=prepared.rows,
-            caller=f"{ask.caller} {self.attempt.job}",
+            # The owner, not the job: one key has one share of the engine, however many jobs and requests it sends.
+            caller=ask.caller,
             state_s=self.core.settings.state_s * max(1, pixels.size / LARGE),
         )
         numbers = range(image * count, (image + 1) * count)
@@ -205,14 +196,15 @@ class JobRun:
             ]
         bodies = [run.result() for run in runs]
         (found,) = await asyncio.to_thread(plan.results, questions, bodies, request_id=ask.request_id)
-        entry = await self._storing(lambda: self._spilled(found, prepared))
-        await self._storing(lambda: self.attempt.put_entry(image, entry, together(bodies), numbers))
+        entry = await self.patience.storing(lambda: self._spilled(found, prepared))
+        around = plan.reply([], [], seed=ask.seed, seconds=0.0, request_id=ask.request_id).members()
+        await self.patience.storing(lambda: self.attempt.put_entry(image, entry, together(bodies), numbers, around))
         for number in numbers:
             self.news.frames.pop(number, None)
 
     async def _run(self, number: int, question: Question, prepared: Prepared) -> Mapping[str, Any]:
         """The body of the result frame of run `number`, gone on with from its newest frame."""
-        newest = await self._storing(lambda: self.attempt.newest(number))
+        newest = await self.patience.storing(lambda: self.attempt.newest(number))
 
         async def ask() -> None:
             nonlocal newest
@@ -221,10 +213,12 @@ class JobRun:
             async with aclosing(self._until_cancelled(asked)) as frames:
                 async for frame in frames:
                     newest = self._took(number, frame, prepared) or newest
+                    if frame.kind == "result":
+                        return  # whatever comes over the engine afterwards, it is there
 
         try:
             while newest is None or newest.kind != "result":
-                await self._waiting(ask)
+                await self.patience.waiting(ask)
         except Cancelled:
             return await self._last_words(question, newest)
         except RakinglightError as e:
@@ -233,7 +227,7 @@ class JobRun:
 
     def _took(self, number: int, frame: Frame, prepared: Prepared) -> Frame | None:
         """Note down what `frame` tells. Returns it where the run can go on from it."""
-        self.note = None
+        self.patience.there()
         if frame.kind == "progress":
             told = {name: value for name, value in frame.body.items() if name != "saved"}
             progress = prepared.plan.progress(number, None, told)
@@ -280,7 +274,7 @@ class JobRun:
                 return [frame async for frame in frames][-1].body
 
         try:
-            return await self._waiting(ask)
+            return await self.patience.waiting(ask)
         except RakinglightError as e:
             log.info("%s has nothing to show: %s", self.attempt.job, e)
             raise Cancelled from None
@@ -298,15 +292,14 @@ class JobRun:
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     async def _finish(self, state: State, problem: Mapping[str, Any] | None) -> None:
-        attempt, prepared, members = self.attempt, self.prepared, None
-        if attempt.done and prepared:
+        """Write down how it ended, and beside what was found what that took."""
+        attempt, spent = self.attempt, None
+        if attempt.done:
             done = [attempt.done[image] for image in sorted(attempt.done)]
-            said = prepared.plan.reply(
-                [], done, seed=prepared.ask.seed, seconds=self.seconds, request_id=attempt.request_id
-            )
-            members = said.members()
-            del members["results"]
-        await insisting(lambda: asyncio.to_thread(attempt.finish, state, problem=problem, reply=members), self._say)
+            spent = {**together(done), "elapsed_ms": round(1000 * self.seconds, 1)}
+        await insisting(
+            lambda: asyncio.to_thread(attempt.finish, state, problem=problem, spent=spent), self.patience.say
+        )
 
     def _leave(self) -> None:
         """Keep what is in hand, and say that nobody works on it for now."""
@@ -333,20 +326,24 @@ class JobRun:
     async def _keep(self) -> None:
         while True:
             frames, progress = self.news.taken()
-            if frames or progress or self.note != self._told:
+            if frames or progress or self.patience.note != self._told:
                 try:
                     await self._save(frames, progress)
+                    self.patience.there()
                 except StorageAway as e:
                     self.news.put_back(frames, progress)
-                    self._say(e)
+                    self.patience.say(e)
                     with suppress(StorageAway):  # the store of artifacts may be away where the database is not
                         await self._save({}, None)
             await asyncio.sleep(KEEP_S)
 
     async def _save(self, frames: Mapping[int, Frame], progress: Mapping[str, Any] | None) -> None:
-        note = self.note
-        await asyncio.to_thread(self.attempt.save, frames, self.seconds, progress, note)
+        note = self.patience.note
+        now = time.monotonic()
+        event = progress is not None and now - self._event_at >= EVENT_EVERY * KEEP_S
+        await asyncio.to_thread(self.attempt.save, frames, self.seconds, progress, note, event)
         self._told = note
+        self._event_at = now if event else self._event_at
 
     async def _look(self) -> None:
         while not self.cancelled.is_set():
@@ -359,41 +356,8 @@ class JobRun:
             await asyncio.sleep(pause)
 
     def _cancel(self) -> None:
-        self._patience = time.monotonic() + PATIENCE_S
+        self.patience.end_soon()
         self.cancelled.set()
-
-    # ── waiting for what is away ────────────────────────────────────────────────────────────────────────────────────
-
-    async def _storing(self, work: Callable[[], T]) -> T:
-        """The result of `work`, in a thread, tried until the store is there. Raises Cancelled as `_waiting` does."""
-        return await self._waiting(lambda: asyncio.to_thread(work))
-
-    async def _waiting(self, work: Callable[[], Awaitable[T]]) -> T:
-        """The result of `work`, tried until what it needs is there; Cancelled, where the caller no longer waits."""
-
-        def say(e: Unavailable) -> None:
-            self._say(e)
-            if time.monotonic() > self._patience:
-                raise Cancelled
-
-        return await insisting(work, say)
-
-    def _say(self, e: Unavailable) -> None:
-        if self.note != str(e):
-            log.warning("%s waits: %s", self.attempt.job, e)
-        self.note = str(e)
-
-
-async def insisting(work: Callable[[], Awaitable[T]], say: Callable[[Unavailable], None] = lambda e: None) -> T:
-    """The result of `work`, tried again while what it needs is away; `say` is told each time."""
-    pause = FIRST_PAUSE_S
-    while True:
-        try:
-            return await work()
-        except Unavailable as e:
-            say(e)
-        await asyncio.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE_S)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ import pytest
 
 from tests.end_to_end.test_serve import PNG, Service, assert_gone, running, serving
 from tests.postgres import Postgres
+from tests.service.jobs.conftest import newer
 
 TAKEOVER_S = 2.0
 
@@ -55,7 +56,7 @@ def shared(postgres: Postgres, tmp_path: Path) -> Iterator[dict[str, object]]:
 
 
 def house(home: Path, **settings: object) -> AbstractContextManager[Service]:
-    return serving("local", home, **{"state_s": 0.2, "log_level": "warning"} | settings)
+    return serving("local", home, **{"state_s": 0.2, "log_level": "warning", "worker_images": 1} | settings)
 
 
 def called(service: Service, path: str, body: Any = None) -> tuple[int, dict[str, Any]]:
@@ -69,15 +70,15 @@ def called(service: Service, path: str, body: Any = None) -> tuple[int, dict[str
             return e.code, json.load(e)
 
 
-def attack(service: Service, steps: int) -> tuple[int, dict[str, Any]]:
+def attack(service: Service, steps: int, images: int = 2) -> tuple[int, dict[str, Any]]:
     parameters = {"steps": steps, "random_start": True}
-    body = {"images": [PNG] * 2, "method": "pgd", "parameters": parameters, "seed": 7}
+    body = {"images": [PNG] * images, "method": "pgd", "parameters": parameters, "seed": 7}
     return called(service, "/api/v1/models/lenet5-digits/attack", body)
 
 
 def submitted(service: Service) -> str:
-    """An attack on digits that takes some seconds."""
-    status, job = attack(service, 300)
+    """An attack on digits that takes longer than another service takes to start."""
+    status, job = attack(service, 1000, images=3)
     assert status == 202, job
     return str(job["id"])
 
@@ -88,8 +89,12 @@ def job_of(service: Service, job: str) -> dict[str, Any]:
     return found
 
 
+def step_of(service: Service, job: str) -> int:
+    return int((job_of(service, job)["progress"] or {"step": 0})["step"])
+
+
 def until_halfway(service: Service, job: str, step: int = 20) -> None:
-    service.until(lambda: (job_of(service, job)["progress"] or {"step": 0})["step"] > step)
+    service.until(lambda: step_of(service, job) > step)
 
 
 def ended(service: Service, job: str) -> dict[str, Any]:
@@ -107,6 +112,20 @@ def job_process(service: Service) -> psutil.Process:
     return found
 
 
+def rows(service: Service) -> float:
+    """That its engine has answered."""
+    with urllib.request.urlopen(service.url + "/metrics", timeout=30) as answer:
+        lines = answer.read().decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("rakinglight_engine_rows_total{"))
+
+
+def until_it_waits_and_goes_on(service: Service, job: str) -> None:
+    """Until what `job` needs has been missed, and its rows have gone on nevertheless."""
+    service.until_it_says(f"{job} waits: ", 30)
+    before = rows(service)
+    service.until(lambda: rows(service) > before)
+
+
 def test_whoever_is_killed_it_ends_with_the_same_bits(homes: Homes, alone: str) -> None:
     """The job process, then the engine, then the gateway and with it all; and no process is left."""
     home = homes("a")
@@ -117,8 +136,10 @@ def test_whoever_is_killed_it_ends_with_the_same_bits(homes: Homes, alone: str) 
         job_process(service).kill()
         service.until(lambda: job_of(service, job)["attempts"] == 2)
         (engine,) = [one for one in service.processes if "rakinglight.socket_host" in one.cmdline()]
+        at = step_of(service, job)
         engine.kill()
-        time.sleep(0.3)
+        service.until_it_says("lost its worker", 10)
+        service.until(lambda: step_of(service, job) != at)
         family = service.processes
         service.process.kill()
         assert_gone(family)
@@ -151,11 +172,54 @@ def test_of_two_on_one_database_the_other_takes_over(homes: Homes, alone: str, s
         until_halfway(first, job)
         with house(homes("b"), **shared) as second:
             second.until_it_says("Ready", 30)
+            assert job_of(first, job)["state"] == "running"
             first.process.kill()
             begun = time.monotonic()
             second.until(lambda: job_of(second, job)["attempts"] == 2)
             assert time.monotonic() - begun < TAKEOVER_S + 4
             assert bits(ended(second, job)) == alone
+
+
+def test_two_on_one_database_share_the_jobs_and_do_each_once(homes: Homes, shared: dict[str, object]) -> None:
+    with house(homes("a"), **shared) as first, house(homes("b"), **shared) as second:
+        both = first, second
+        for service in both:
+            service.until_it_says("Ready", 30)
+        jobs = {str(attack(service, 30)[1]["id"]) for _ in range(4) for service in both}
+        assert len(jobs) == 8
+        for job in jobs:
+            ended(first, job)
+        for service in both:
+            listed = called(service, "/api/v1/jobs")[1]["jobs"]
+            assert {job["id"] for job in listed} == jobs
+            assert {(job["state"], job["attempts"]) for job in listed} == {("succeeded", 1)}
+        assert len({bits(job_of(service, job)) for job in jobs for service in both}) == 1
+
+
+def test_a_torchserve_worker_that_is_killed_is_not_noticed_in_the_bits(homes: Homes) -> None:
+    with serving("torchserve", homes("a"), state_s=0.2, log_level="warning") as service:
+        service.until_it_says("Ready", 30)
+        alone = str(attack(service, 1000)[1]["id"])
+        ended(service, alone)
+        job = str(attack(service, 1000)[1]["id"])
+        until_halfway(service, job)
+        (worker,) = [one for one in service.processes if "model_service_worker" in " ".join(one.cmdline())]
+        worker.kill()
+        service.until_it_says("lost its worker", 10)
+        found = ended(service, job)
+        assert bits(found) == bits(job_of(service, alone))
+        assert found["attempts"] == 1
+
+
+@pytest.mark.parametrize("command", ["serve", "worker"])
+def test_with_a_newer_database_it_ends_and_says_why(homes: Homes, tmp_path: Path, command: str) -> None:
+    program = [sys.executable, "-m", "rakinglight.cli", command, "--engine", "local", "--model", "lenet5-digits"]
+    settings = {"home": homes("a"), "database": newer(tmp_path), "port": 0, "grpc_port": 0}
+    with running(program, **settings) as service:
+        assert service.end() == 2
+        said = "".join(service.said)
+    assert f"rakinglight {command}: the database was migrated by a newer rakinglight" in said
+    assert "Traceback" not in said
 
 
 def test_a_worker_that_was_only_frozen_does_no_harm(homes: Homes, alone: str, shared: dict[str, object]) -> None:
@@ -197,8 +261,9 @@ def test_a_database_that_is_away_is_waited_for(
         until_halfway(service, job)
         with postgres.stopped():
             assert called(service, f"/api/v1/jobs/{job}")[0] == 503
-            time.sleep(2.0)
+            until_it_waits_and_goes_on(service, job)
         service.until(lambda: called(service, f"/api/v1/jobs/{job}")[0] == 200)
+        service.until(lambda: job_of(service, job)["note"] is not None)
         found = ended(service, job)
         assert (bits(found), found["attempts"]) == (alone, 1)
         ended(service, attack(service, 3)[1]["id"])
@@ -217,8 +282,9 @@ def test_a_full_disk_is_told_and_waited_for(homes: Homes, alone: str) -> None:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         status, problem = attack(service, 5)
         assert (status, problem["code"]) == (503, "STORAGE_AWAY")
-        time.sleep(1.5)
+        until_it_waits_and_goes_on(service, job)
         for pid in writers:
             resource.prlimit(pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        service.until(lambda: job_of(service, job)["note"] is not None)
         found = ended(service, job)
         assert (bits(found), found["attempts"]) == (alone, 1)

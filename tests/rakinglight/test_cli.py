@@ -303,3 +303,15 @@ def test_a_command_that_cannot_be_imported_is_not_there(monkeypatch: pytest.Monk
     app = typer.Typer()
     cli.add_commands(app)
     assert not app.registered_commands
+
+
+def test_ctrl_c_before_there_is_a_command_is_quiet() -> None:
+    program = (
+        "import builtins, os, signal, sys; real = builtins.__import__\n"
+        "def slow(name, *rest):\n"
+        "    if name == 'typer': os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return real(name, *rest)\n"
+        "from rakinglight.__main__ import main; builtins.__import__ = slow; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (terminal.INTERRUPTED, b"", b"")

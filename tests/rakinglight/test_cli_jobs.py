@@ -8,14 +8,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import structlog
 from PIL import Image
+from rich.console import Console
+from rich.table import Table
 from typer.testing import CliRunner, Result
 
 import rakinglight
-from rakinglight import cli, terminal
+from rakinglight import cli, cli_jobs, terminal
+from rakinglight.client import Client
+from rakinglight.flows import Address
+from rakinglight.over_http import HttpTransport
+from rakinglight.results import Progress
 from tests.rakinglight.house import KEY, House, until
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
@@ -111,15 +118,32 @@ def test_jobs_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done("jobs", "list", "--state", "queued").splitlines()[1:] == []
 
 
-def test_a_cancelled_job_shows_how_far_it_came_and_goes() -> None:
+def test_a_list_is_whole_in_eighty_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    name = submitted("attack", "one.png", *LONG)
+    tables: list[Table] = []
+    monkeypatch.setattr("rakinglight.cli_jobs.print_table", tables.append)
+    done("jobs", "list")
+    console = Console(width=80)
+    with console.capture() as shown:
+        console.print(tables[0])
+    head, newest, *_ = shown.get().splitlines()
+    assert head.split() == ["job", "state", "done", "images", "age", "operation", "model"]
+    assert newest.startswith(f"{name}  ")
+    assert "attack" in newest
+    done("jobs", "cancel", name)
+
+
+def test_a_cancelled_job_shows_how_far_it_came_and_goes(tmp_path: Path) -> None:
     name = submitted("attack", "one.png", "two.png", "one.png", *LONG)
     until(lambda: (job(name)["progress"] or {}).get("done") == 1, 60)
     assert run("jobs", "rm", name).exit_code == terminal.WRONG
     assert done("jobs", "cancel", name).startswith(f"{name} is ")
     until(lambda: job(name)["state"] == "cancelled")
-    watched = run("jobs", "watch", name)
+    watched = run("jobs", "watch", name, "-o", tmp_path / "found")
     assert watched.exit_code == terminal.AWAY
-    assert "partial result" in watched.stderr
+    assert f"{name} was cancelled" in watched.stderr
+    assert f"rakinglight jobs show {name} -o FOLDER" in watched.stderr
+    assert "image-0-adversarial.png" in {path.name for path in (tmp_path / "found").iterdir()}
     assert done("jobs", "show", name).splitlines()[-1].split() == ["image-2", "no", "answer"]
     assert done("jobs", "rm", name) == f"{name} is removed.\n"
     assert run("jobs", "show", name).exit_code == terminal.WRONG
@@ -149,6 +173,43 @@ def test_a_watch_goes_through_a_restart_of_the_service_and_shows_a_bar(
     assert len(answer) == 1
 
 
+def test_who_watches_is_told_what_keeps_the_job(
+    house: House, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("rakinglight.cli_jobs.REMARK_S", 0.05)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    name = submitted("attack", "one.png", *LONG)
+    heard = ""
+
+    def told(words: str) -> bool:
+        nonlocal heard
+        heard += capsys.readouterr().err
+        return words in heard
+
+    with cli_jobs.remarks(lambda: rakinglight.connect(house.url, KEY), name):
+        house.shut()
+        try:
+            until(lambda: told("the service is away; trying again\n"))
+        finally:
+            house.open()
+        until(lambda: told("it goes on\n"))
+    assert heard.count("away") == 1
+    done("jobs", "cancel", name)
+
+
+def test_a_job_that_is_interrupted_says_why(house: House) -> None:
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        return httpx2.Response(200, json={"id": "job_1", "state": state, "note": note})
+
+    client = Client(HttpTransport(Address.of("http://service"), httpx2.MockTransport(answer)))
+    state, note = "interrupted", None
+    assert cli_jobs.hindrance(client, "job_1") == "interrupted: waiting for a worker"
+    state, note = "running", "No worker is there."
+    assert cli_jobs.hindrance(client, "job_1") == "running: No worker is there."
+    state, note = "running", None
+    assert cli_jobs.hindrance(client, "job_1") == ""
+
+
 def test_ctrl_c_leaves_the_job_alone() -> None:
     name = submitted("attack", "one.png", "two.png", *LONG)
     command = [sys.executable, "-m", "rakinglight.cli", "jobs", "watch", name, "--json"]
@@ -176,6 +237,7 @@ def test_ctrl_c_leaves_the_job_alone() -> None:
         (("datasets", "show", "ds_of_nobody"), "There is no dataset 'ds_of_nobody'"),
         (("datasets", "add", "nowhere.zip"), "nowhere.zip: No such file"),
         (("datasets", "add", "one.png"), "no zip"),
+        (("jobs", "list", "--state", "nonsense"), "nonsense"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -183,6 +245,14 @@ def test_what_is_wrong_is_said_and_ends_with_2(arguments: tuple[str, ...], said:
     shown = run(*arguments)
     assert said in shown.stderr
     assert shown.exit_code == terminal.WRONG
+
+
+def test_without_a_service_only_what_there_is_is_recommended() -> None:
+    nowhere = ("--url", "http://127.0.0.1:9")
+    listed, asked = run("jobs", "list", *nowhere), run("classify", "one.png", *nowhere)
+    assert listed.exit_code == asked.exit_code == terminal.AWAY
+    assert "--local" not in listed.stderr
+    assert "--local" in asked.stderr
 
 
 # ── datasets ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -204,8 +274,32 @@ def test_a_folder_is_sent_and_asked_about(tmp_path: Path) -> None:
     assert name not in done("datasets", "list")
 
 
+@pytest.mark.parametrize("link", ["cat/l.png", "dog"])
+def test_a_folder_with_a_link_in_it_is_refused_whole(tmp_path: Path, link: str) -> None:
+    (tmp_path / "pets" / "cat").mkdir(parents=True)
+    Image.fromarray(PIXELS).save(tmp_path / "pets" / "cat" / "1.png")
+    (tmp_path / "pets" / link).symlink_to(tmp_path if link == "dog" else tmp_path / "one.png")
+    shown = run("datasets", "add", "pets")
+    assert shown.exit_code == terminal.WRONG
+    assert f"'{link}' is a symbolic link; put the image itself there." in shown.stderr
+
+
 def test_a_dataset_has_the_name_that_it_is_given(tmp_path: Path) -> None:
     (tmp_path / "one" / "cat").mkdir(parents=True)
     Image.fromarray(PIXELS).save(tmp_path / "one" / "cat" / "1.png")
     added = json.loads(done("datasets", "add", "one", "--name", "A cat", "--json"))
     assert (added["name"], added["kind"], added["images"]) == ("A cat", "zip", 1)
+
+
+@pytest.mark.parametrize(
+    ("progress", "done"),
+    [
+        (Progress(2, 5, 10, done=2, images=4), 2.5),
+        (Progress(3, 10, 10, done=4, images=4), 4.0),
+        (Progress(2, 5, 10, map=1, done=2, images=4), 2.0),
+        (Progress(0, 0, 0, done=0, images=4), 0.0),
+        (Progress(0, 1, 4), 0.25),
+    ],
+)
+def test_the_image_in_hand_counts_in_part(progress: Progress, done: float) -> None:
+    assert terminal.images_done(progress) == done

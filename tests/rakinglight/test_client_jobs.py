@@ -183,6 +183,20 @@ def test_a_cancelled_job_keeps_what_it_has_found(model: Model) -> None:
     assert last is None
 
 
+def test_who_waits_for_a_cancelled_job_is_told_which(model: Model) -> None:
+    job = long(model)
+    job.cancel()
+    with pytest.raises(JobCancelled, match=job.id):
+        job.result(timeout=20)
+    with pytest.raises(JobCancelled, match=job.id):
+        list(job.events())
+
+
+def test_a_state_that_there_is_not_is_refused_at_once(client: Client) -> None:
+    with pytest.raises(BadParameter, match="did you mean 'running'"):
+        client.jobs("runing")  # type: ignore[arg-type]
+
+
 def test_a_removed_job_is_gone(client: Client, model: Model) -> None:
     job = model.classify.submit(PIXELS)
     job.result(timeout=20)
@@ -389,7 +403,7 @@ def test_a_local_job_can_be_cancelled(here: Client) -> None:
     with pytest.raises(TimeoutError):
         job.result(timeout=0)
     job.cancel()
-    with pytest.raises(JobCancelled):
+    with pytest.raises(JobCancelled, match=job.id):
         job.result(timeout=5)
     assert job.state == "cancelled"
     assert job.partial_result() is None
@@ -403,8 +417,8 @@ def test_a_local_job_that_failed_says_why(here: Client) -> None:
 
 
 def test_what_only_a_service_keeps(here: Client) -> None:
-    for asking in (lambda: here.job("job_1"), lambda: list(here.jobs()), lambda: here.dataset("ds_1")):
-        with pytest.raises(BadParameter, match=r"rakinglight\.connect"):
+    for asking in (lambda: here.job("job_1"), here.jobs, here.datasets, lambda: here.dataset("ds_1")):
+        with pytest.raises(NotFound, match=r"Only a service keeps jobs .*rakinglight\.connect"):
             asking()
     with pytest.raises(BadParameter, match="kept by a service"):
         here.model("small").classify(dataset="ds_1")

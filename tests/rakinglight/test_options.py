@@ -103,7 +103,7 @@ def test_help_says_meaning_limits_methods_and_default() -> None:
     )
     assert "How wide. Above 0, below 9. Only long. [default: (3)]" in said["--width"]
     assert "[default: (8/255)]" in said["--epsilon"]
-    assert "<linf|l2|l1>" in said["--norm"]
+    assert "<linf | l2 | l1>" in said["--norm"]
     assert "default" not in said["--target"]
 
 

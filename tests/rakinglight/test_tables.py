@@ -1,10 +1,13 @@
 """Tables for people; those of the operations that have one of their own are in `test_cli.py`."""
 
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
+import pytest
 from rich.console import Console
 
 from rakinglight.results import Answer, Saliency
-from rakinglight.tables import answered
+from rakinglight.tables import age, answered
 
 CAT = {"index": 3, "label": "cat", "probability": 0.5}
 
@@ -44,3 +47,11 @@ def test_each_compared_map_has_a_row_with_its_figures() -> None:
     assert head[-4:] == ["insertion", "infidelity", "randomization", "pointing game"]
     assert first == ["one.png", "gradient", "cat (50.0%)", "cat (50.0%)", "0 to 1", "row 0, column 0"]
     assert second == ["grad_cam", *first[2:], "0.250", "0.0123", "0.125", "miss"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-3, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "59 min"), (3601, "1 h"), (86_399, "23 h"), (200_000, "2 d")],
+)
+def test_an_age_has_one_unit(seconds: int, said: str) -> None:
+    assert age(f"{datetime.now(UTC) - timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%fZ}") == said

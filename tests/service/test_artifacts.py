@@ -291,10 +291,26 @@ def test_a_put_whose_hold_is_let_go_leaves_no_file_behind(
     assert files(folder) == set()
 
 
-def hammer(store: Artifacts, database: Database, name: str, seconds: float) -> int:
-    """Put, read and let go of the same few contents, again and again; how often."""
-    dice, rounds, end = random.Random(name), 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+def test_what_a_row_names_outlives_a_power_cut(
+    in_folder: Artifacts, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fsync, synced = os.fsync, []
+
+    def noted(descriptor: int) -> None:
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append((path.relative_to(folder).parts[:1], path.is_file() and path.stat().st_size, len(files(folder))))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    sha256 = in_folder.put(b"a map", **OURS)
+    # First all of the content, under its name for the time being; then its name, and that of its folder.
+    assert synced == [(("writing",), 5, 1), ((sha256[:2],), False, 1), ((), False, 1)]
+
+
+def hammer(store: Artifacts, database: Database, name: str, rounds: int) -> None:
+    """Put, read and let go of the same few contents, so many times."""
+    dice = random.Random(name)
+    for _ in range(rounds):
         content = b"content %d" % dice.randrange(3)
         sha256 = store.put(content, **OURS | {"holder": name})
         assert store.read(sha256) == content
@@ -302,8 +318,6 @@ def hammer(store: Artifacts, database: Database, name: str, seconds: float) -> i
             store.sweep(time.time())
             assert store.read(sha256) == content
         let_go(store, database, name)
-        rounds += 1
-    return rounds
 
 
 HAMMERING = """
@@ -313,7 +327,10 @@ from service.artifacts import Artifacts
 from service.database import Database
 from tests.service.test_artifacts import hammer
 with closing(Database(sys.argv[1])) as database:
-    print(hammer(Artifacts(database, sys.argv[2]), database, "another process", 2.0))
+    store = Artifacts(database, sys.argv[2])
+    hammer(store, database, "another process", 1)
+    print("begun", flush=True)
+    hammer(store, database, "another process", 40)
 """
 
 
@@ -322,11 +339,12 @@ def test_no_put_loses_its_file_to_a_sweep(
 ) -> None:
     command = [sys.executable, "-W", "error", "-c", HAMMERING, database_url, str(folder)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        begun = other.stdout.readline()
         with ThreadPoolExecutor(6) as pool:
-            rounds = list(pool.map(lambda n: hammer(in_folder, database, f"job:{n}", 2.5), range(6)))
-        said, wrong = other.communicate()
-    assert (wrong, other.returncode) == ("", 0)
-    assert min(rounds) > 3 and int(said) > 3
+            list(pool.map(lambda n: hammer(in_folder, database, f"job:{n}", 40), range(6)))
+        wrong = other.communicate()[1]
+    assert (begun, wrong, other.returncode) == ("begun\n", "", 0)
     in_folder.sweep(time.time())
     assert (in_folder.usage(), files(folder)) == (Usage(0, 0), set())
 

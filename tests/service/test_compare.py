@@ -18,6 +18,7 @@ from service import messages, openapi
 from service.grpc_door import server
 from service.keys import Keyring
 from service.settings import Settings
+from tests.service.archives_at_hand import plain_zip
 from tests.service.conftest import House
 from tests.service.pictures_at_hand import base64_of, noise, png
 
@@ -140,6 +141,23 @@ async def test_images_without_a_comparison_have_their_own_limit(house: House) ->
     images = [base64_of(PICTURE)] * 3
     assert len((await ask(house, images=images)).json()["results"]) == 3
     answer = await house.client.post(SALIENCY, json={"images": images, "compare": [{}, {}]})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/compare")
+
+
+@pytest.mark.parametrize("settings", [Settings(runs=4, worker_images=2)])
+async def test_a_job_compares_in_as_many_images_as_a_dataset_has(house: House) -> None:
+    pets = plain_zip({f"0/{i}.png": PICTURE for i in range(5)})
+    dataset = (await house.storage.datasets.add("", "pets", pets))["id"]
+
+    async def submitted(maps: int) -> httpx2.Response:
+        body = {"dataset": dataset, "compare": [{}] * maps}
+        return await house.client.post(SALIENCY, json=body, headers={"Prefer": "respond-async"})
+
+    job = (await submitted(2)).json()["id"]
+    await house.do(job)
+    found = (await house.client.get(f"/api/v1/jobs/{job}")).json()
+    assert [len(entry["maps"]) for entry in found["result"]["results"]] == [2] * 5
+    answer = await submitted(3)  # of two images at once, which are six runs
     assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, "/compare")
 
 

@@ -268,6 +268,7 @@ async def test_a_model_tells_all_that_is_needed_to_ask(house: House) -> None:
     assert told["labels"] == [f"class {c}" for c in range(5)]
     assert told["layers"] == [{"name": "0", "shape": [4, 6, 6]}, {"name": "3", "shape": [5]}]
     assert told["limits"]["images"] == 3
+    assert {"many_images", "job_deadline_s", "dataset_bytes", "dataset_images", "inline_bytes"} <= set(told["limits"])
     methods = {o["name"]: [m["name"] for m in o["methods"]] for o in told["operations"]}
     assert methods == {name: list(operation.by_name) for name, operation in OPERATIONS.items()}
     (pgd,) = (m for o in told["operations"] if o["name"] == "attack" for m in o["methods"] if m["name"] == "pgd")

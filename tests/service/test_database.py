@@ -1,15 +1,19 @@
 """The database: which are taken, how tables come to be, and what is said while it is away."""
 
+import asyncio
 import logging
+import os
 import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy
 from alembic.autogenerate import compare_metadata
@@ -203,6 +207,66 @@ def test_parameters_are_in_no_error(database: Database) -> None:
     assert "[SQL parameters hidden" in str(failed.value)
 
 
+def test_a_column_that_is_missing_is_no_table_that_is_not_made_yet(database: Database) -> None:
+    with database.transaction() as connection:
+        connection.exec_driver_sql("ALTER TABLE workers RENAME COLUMN beats TO hearts")
+    with pytest.raises((ProgrammingError, OperationalError), match="beats"):
+        add(database)
+    with database.transaction() as connection:
+        connection.exec_driver_sql("DROP TABLE workers")
+    assert "not made yet" in refusal(database)
+
+
+# ---------------------------------------------------------------- in threads of its own
+
+
+async def test_what_is_slow_holds_up_no_thread_of_others(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(database_module, "THREADS", 2)
+    monkeypatch.setattr(database_module, "CALLS", 3)
+    go = threading.Event()
+    with closing(Database(database_url, wait_s=0.3)) as database:
+        under_way = [asyncio.create_task(database.do(go.wait, 60)) for _ in range(5)]
+        await asyncio.sleep(0)
+        with pytest.raises(StorageAway, match="too many wait"):
+            await database.do(go.is_set)
+        assert await asyncio.to_thread(go.is_set) is False
+        await asyncio.sleep(0.5)
+        go.set()
+        ended = await asyncio.gather(*under_way, return_exceptions=True)
+        assert ended[:2] == [True, True]
+        assert [type(one) for one in ended[2:]] == [StorageAway] * 3  # no thread was free in time
+        assert await database.do(sorted, [2, 1], reverse=True) == [2, 1]
+
+
+async def test_a_call_that_was_left_ends_before_the_connections_do(database: Database) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def slow() -> None:
+        with database.transaction() as connection:
+            begun.set()
+            go.wait(60)
+            connection.execute(insert(workers).values(name="a", **WORKER))
+
+    task = asyncio.create_task(database.do(slow))
+    await asyncio.to_thread(begun.wait, 60)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    threading.Timer(0.2, go.set).start()
+    database.close()
+    assert names(database) == ["a"]
+
+
+def test_what_is_given_back_late_is_closed(database: Database) -> None:
+    with database.reading() as connection:
+        late = connection.connection.dbapi_connection
+        assert late is not None
+        database.close()
+        add(database)
+    with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
+        late.cursor().execute("SELECT 1")
+    assert names(database) == ["a"]
+
+
 # ---------------------------------------------------------------- away
 
 
@@ -251,10 +315,9 @@ def test_nobody_listens(caplog: pytest.LogCaptureFixture) -> None:
     assert "ada:refused" not in caplog.text
 
 
-def test_postgresql_gives_no_lock(postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "LOCK_S", 1)
+def test_postgresql_gives_no_lock(postgres: Postgres) -> None:
     url = postgres.database()
-    with closing(Database(url)) as database:
+    with closing(Database(url, wait_s=0.5)) as database:
         database.migrate()
         with database.transaction() as connection:
             connection.exec_driver_sql("LOCK TABLE workers")
@@ -284,14 +347,73 @@ def on_sqlite(sqlite_file: Path) -> Iterator[Database]:
         yield database
 
 
-def test_sqlite_is_locked(sqlite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database_module, "SQLITE_WAIT_S", 0.1)
-    with closing(Database(f"sqlite:///{sqlite_file}")) as database:
+def test_sqlite_is_locked(sqlite_file: Path) -> None:
+    with closing(Database(f"sqlite:///{sqlite_file}", wait_s=0.1)) as database:
         database.migrate()
         with closing(sqlite3.connect(sqlite_file)) as other:
             other.execute("BEGIN IMMEDIATE")
             assert "it is locked" in refusal(database)
         add(database)
+
+
+def locks(file: Path) -> list[str]:
+    """What this process has locked of `file`: kind and range."""
+    inode = f":{file.stat().st_ino}"
+    rows = [line.split()[1:] for line in Path("/proc/locks").read_text().splitlines()]
+    return sorted(f"{row[2]} {row[-2]}" for row in rows if row[3] == str(os.getpid()) and row[4].endswith(inode))
+
+
+READING = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(connection.execute("SELECT count(*), max(name) FROM workers").fetchone(), end="")
+connection.close()
+"""
+
+
+def read_elsewhere(file: Path) -> str:
+    return subprocess.check_output([sys.executable, "-c", READING, str(file)], text=True)
+
+
+def test_a_connection_more_drops_no_lock_of_those_before(on_sqlite: Database, sqlite_file: Path) -> None:
+    on_sqlite.close()
+    on_sqlite.migrate()  # the one that switched to a log had the file for itself
+    with on_sqlite.reading() as first:
+        first.execute(select(workers))
+        before = locks(sqlite_file)
+        assert before
+        with ExitStack() as stack:
+            for _ in range(5):
+                stack.enter_context(on_sqlite.engine.connect())
+            assert locks(sqlite_file) == before
+
+
+def test_who_closes_last_elsewhere_takes_no_log_from_us(on_sqlite: Database, sqlite_file: Path) -> None:
+    with ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(on_sqlite.reading()).execute(select(workers))
+    for i in range(3):
+        add(on_sqlite, f"{i}")
+        with on_sqlite.reading(), on_sqlite.engine.connect():
+            assert read_elsewhere(sqlite_file) == f"({i + 1}, '{i}')"
+        assert sqlite_file.with_name("rakinglight.db-wal").exists()
+    assert names(on_sqlite) == ["0", "1", "2"]
+    with on_sqlite.reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"
+
+
+def test_a_file_that_is_gone_or_another_is_told_until_it_is_back(on_sqlite: Database, sqlite_file: Path) -> None:
+    add(on_sqlite)
+    on_sqlite.close()
+    for _ in ("a connection is made", "one is at hand"):
+        aside = sqlite_file.rename(sqlite_file.with_name("aside"))
+        assert "removed or replaced" in refusal(on_sqlite)
+        assert not sqlite_file.exists()
+        sqlite_file.write_bytes(b"")
+        assert "removed or replaced" in refusal(on_sqlite)
+        assert sqlite_file.read_bytes() == b""
+        aside.rename(sqlite_file)
+        assert names(on_sqlite) == ["a"]
 
 
 def test_sqlite_s_disk_is_full(on_sqlite: Database) -> None:
@@ -322,7 +444,5 @@ def test_the_file_is_no_database(sqlite_file: Path) -> None:
 def test_all_connections_are_in_use(sqlite_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database_module, "POOL", 1)
     monkeypatch.setattr(database_module, "POOL_OVERFLOW", 0)
-    with closing(Database(f"sqlite:///{sqlite_file}")) as database:
-        database.engine.pool._timeout = 0.1  # type: ignore[attr-defined]
-        with database.reading():
-            assert "in use" in refusal(database)
+    with closing(Database(f"sqlite:///{sqlite_file}", wait_s=0.1)) as database, database.reading():
+        assert "in use" in refusal(database)

@@ -73,6 +73,12 @@ def test_folders_named_by_numbers_are_class_indices_in_their_order() -> None:
         assert [dataset.label(i) for i in range(3)] == [9, 10, "cat"]
 
 
+def test_names_may_have_the_spaces_and_letters_of_any_script() -> None:
+    names = ["chó/Ảnh 1.png", "chó/Screenshot 9.41\u202fAM.png", "猫/写真\u3000一.png"]
+    dataset = read(zip_of({name: Lie(flags=0x800) for name in names}), SMALL)
+    assert sorted(name for name, _ in dataset.items) == sorted(names)
+
+
 def test_what_systems_leave_behind_is_overlooked() -> None:
     litter = {"__MACOSX/": b"", "__MACOSX/pets/cat/._1.png": b"x", "pets/.DS_Store": b"x", "pets/cat/Thumbs.db": b"x"}
     folders = {"pets/": b"", "pets/cat/": b""}
@@ -122,6 +128,11 @@ STRUCTURE: dict[str, tuple[bytes, str]] = {
     "drive": (zip_of({"C:/cat/1.png": PNG}), "'C:/cat/1.png' is absolute"),
     "backslash": (zip_of({"cat\\1.png": PNG}), "has a backslash"),
     "null": (zip_of({"cat/1.png\0.txt": PNG}), "cannot be shown"),
+    "turned": (zip_of({"cat/\u202egnp.1.png": Lie(flags=0x800)}), "cannot be shown"),
+    "unseen": (zip_of({"c\u200bat/1.png": Lie(flags=0x800)}), "cannot be shown"),
+    "private": (zip_of({"cat/\ue000.png": Lie(flags=0x800)}), "cannot be shown"),
+    "unassigned": (zip_of({"cat/\uffff.png": Lie(flags=0x800)}), "cannot be shown"),
+    "lines": (zip_of({"cat/\u2028.png": Lie(flags=0x800)}), "cannot be shown"),
     "dot": (zip_of({"./cat/1.png": PNG}), "a dot"),
     "empty part": (zip_of({"cat//1.png": PNG}), "empty part"),
     "no name": (zip_of({"": PNG}), "empty part"),
@@ -336,6 +347,7 @@ NPZ: dict[str, tuple[bytes, str]] = {
     "negative labels": (npz_of(images=U8, labels=LABELS - 1), "a label of -1"),
     "nameless": (npz_of(images=U8, labels=np.array(["a"] * 5 + [""])), "class name ''"),
     "unshown": (npz_of(images=U8, labels=np.array(["a"] * 5 + ["\x07"])), "cannot be shown"),
+    "turned label": (npz_of(images=U8, labels=np.array(["a"] * 5 + ["\u202ecat"])), "cannot be shown"),
     "half characters": (npz_of(images=U8, labels=np.array(["a"] * 5 + ["\ud800"])), "cannot be shown"),
     "long labels": (npz_of(images=U8, labels=np.array(["a" * 1025] * 6)), "1024 characters at most"),
     "no utf-8": (npz_of(images=U8, labels=np.array([b"\xff"] * 6)), "text that cannot be read"),
@@ -345,7 +357,8 @@ NPZ: dict[str, tuple[bytes, str]] = {
     "long head": (zip_of({"images.npy": npy(" " * 20_000, version=b"\x02\x00")}), "no head that numpy writes"),
     "deep head": (zip_of({"images.npy": npy("(" * 9_000)}), "no head that numpy writes"),
     "code": (_array("__import__('os')", "(1,)"), "no head that numpy writes"),
-    "negative": (_array("'|u1'", "(6, -4, -5)", bytes(120)), "one pixel at least"),
+    "negative": (_array("'|u1'", "(6, -4, -5)", bytes(120)), r"says \[6, -4, -5\] for its shape"),
+    "truth for a shape": (_array("'|u1'", "(True, 2, 2, 3)", bytes(12)), r"says \[True, 2, 2, 3\] for its shape"),
     "promise": (_array("'|u1'", "(6, 4, 5)", bytes(119)), r"has 119 bytes .* uint8 \[6, 4, 5\].* takes 120"),
     "surplus": (_array("'|u1'", "(6, 4, 5)", bytes(121)), "has 121 bytes of values"),
     "checksum": (zip_of({"images.npy": Lie(npz_of(images=U8)[40:], crc=1)}), "no head|checksum"),
@@ -422,11 +435,16 @@ def test_a_changed_archive_is_a_dataset_or_refused(
             dataset.label(i)
 
 
-HEAD = r"\{'descr': '[<>|=]?[a-zA-Z][0-9]{0,12}', 'fortran_order': (True|False), 'shape': \((-?[0-9]{0,20},){0,5}\)\}"
+DIMENSION = r"(-?[0-9]{0,20}|[0-3]|True|False|None|1\.0)"
+HEAD = (
+    r"\{'descr': '([<>|=]?[a-zA-Z][0-9]{0,12}|\|u1)', 'fortran_order': (True|False), "
+    rf"'shape': \(({DIMENSION},){{0,5}}\)\}}"
+)
 
 
 @hypothesis_settings(max_examples=300, deadline=None)
 @given(head=st.text(max_size=60) | st.from_regex(HEAD, fullmatch=True), values=st.binary(max_size=64))
+@example(head="{'descr': '|u1', 'fortran_order': False, 'shape': (2, True, 2, 3)}", values=bytes(12))
 def test_any_head_of_an_array_is_read_or_refused(head: str, values: bytes) -> None:
     with suppress(NotADataset, TooLarge):
         read(zip_of({"images.npy": npy(head, values)}), SMALL).close()

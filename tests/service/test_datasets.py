@@ -3,6 +3,8 @@
 import base64
 import io
 import itertools
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +14,16 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from rakinglight.errors import BadParameter, Forbidden, NotADataset, NotFound, RakinglightError, StorageAway, TooLarge
+from rakinglight.errors import (
+    BadParameter,
+    Conflict,
+    Forbidden,
+    NotADataset,
+    NotFound,
+    RakinglightError,
+    StorageAway,
+    TooLarge,
+)
 from service.artifacts import Artifacts
 from service.database import Database
 from service.database.pages import Page
@@ -58,7 +69,7 @@ class House:
         with self.database.reading() as connection:
             return connection.scalar(sa.select(sa.func.count()).select_from(table)) or 0
 
-    def hold(self, dataset: str, owner: str | None, holder: str) -> str | None:
+    def hold(self, dataset: str, owner: str | None, holder: str) -> str:
         with self.database.transaction() as connection:
             return self.datasets.hold(connection, dataset, owner, holder)
 
@@ -179,7 +190,6 @@ async def test_what_is_removed_goes_when_no_job_needs_it(house: House) -> None:
     with pytest.raises(NotFound):
         await house.datasets.get(dataset, "ada")
     house.artifacts.sweep(house.clock())
-    assert artifact
     with await house.datasets.reopen(artifact) as opened:
         assert opened.image(0) == PNG
     with house.database.transaction() as connection:
@@ -272,10 +282,62 @@ async def test_a_configured_folder_is_everybodys(house: House) -> None:
         assert (await house.datasets.list(owner))["datasets"] == [pets]
         with await house.datasets.open("pets", owner) as dataset:
             assert dataset.image(1) == PNG
-    assert house.hold("pets", "ada", "job:1") is None
     with pytest.raises(Forbidden, match="configured by the operator"):
         await house.datasets.remove("pets", None)
     assert house.count(holds) == 0
+
+
+async def test_a_job_goes_on_with_the_folder_that_it_was_given_or_not_at_all(house: House) -> None:
+    kept = house.hold("pets", "ada", "job:1")
+    assert kept.startswith("folder:pets:") and house.count(holds) == 0
+    (house.configured / "dog" / "Thumbs.db").write_bytes(b"x")  # nobody's image
+    with await house.datasets.reopen(kept) as dataset:
+        assert dataset.image(1) == PNG
+    image = house.configured / "cat" / "1.png"
+    changed = image.stat().st_mtime_ns
+
+    def other_bytes() -> None:
+        image.write_bytes(JPEG)
+
+    def other_bytes_of_the_same_size() -> None:
+        image.write_bytes(PNG)
+        os.utime(image, ns=(changed, changed + 1_000_000))
+
+    def one_more() -> None:
+        image.write_bytes(PNG)
+        os.utime(image, ns=(changed, changed))
+        (house.configured / "cat" / "0.png").write_bytes(PNG)
+
+    def another_class() -> None:
+        (house.configured / "cat" / "0.png").unlink()
+        image.parent.rename(house.configured / "emu")
+
+    for change in (other_bytes, other_bytes_of_the_same_size, one_more, another_class):
+        change()
+        with pytest.raises(Conflict, match="The folder 'pets' changed since the job was submitted; submit it anew"):
+            await house.datasets.reopen(kept)
+    (house.configured / "emu").rename(house.configured / "cat")
+    (await house.datasets.reopen(kept)).close()
+    with pytest.raises(NotFound, match="configured no longer"):
+        await house.datasets.reopen(kept.replace("pets", "others"))
+
+
+async def test_an_outline_needs_no_content(house: House) -> None:
+    labelled = npz_of(x=np.zeros((3, 4, 2, 3), np.uint8), y=np.array([7, 3, 7]))
+    unlabelled = npz_of(x=np.zeros((2, 4, 2, 3), np.uint8))
+    names = [(await house.datasets.add("ada", "any", raw))["id"] for raw in (PETS, labelled, unlabelled)]
+    opened = [await house.datasets.open(name, "ada") for name in (*names, "pets")]
+    shutil.rmtree(house.store)
+    for name, whole in zip((*names, "pets"), opened, strict=True):
+        outline = await house.datasets.outline(name, "ada")
+        assert len(outline) == len(whole) > 0
+        assert (outline.classes, outline.items, outline.counts()) == (whole.classes, whole.items, whole.counts())
+        assert [outline.label(i) for i in range(len(whole))] == [whole.label(i) for i in range(len(whole))]
+        whole.close()
+    with pytest.raises(TypeError, match="open the dataset"):
+        (await house.datasets.outline(names[0], "ada")).image(0)
+    with pytest.raises(NotFound):
+        await house.datasets.outline(names[0], "bob")
 
 
 async def test_a_configured_folder_that_is_no_dataset_spoils_no_list(house: House) -> None:

@@ -23,8 +23,8 @@ from service import grpc_storage
 from service.core import Core
 from service.decode import DecodePool
 from service.grpc_door import KEPT, server
+from service.jobs.records import LOOK_S
 from service.keys import Keyring
-from service.rest_storage import LOOK_S
 from service.settings import Settings
 from tests.service.archives_at_hand import plain_zip
 from tests.service.grpc_at_hand import PNG, array, refusal, slow_network, until
@@ -70,6 +70,12 @@ async def doing(core: Core) -> AsyncIterator[None]:
     """Jobs are done as they are submitted."""
     async with doing_jobs(core):
         yield
+
+
+@pytest.fixture
+def talkative(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is new of a job is kept at once."""
+    monkeypatch.setattr("service.jobs.runner.KEEP_S", 0.05)
 
 
 @asynccontextmanager
@@ -184,6 +190,16 @@ async def test_a_request_that_is_sent_again_under_its_key_is_the_same_job(stub: 
     assert (status, code_of(details)) == (grpc.StatusCode.ALREADY_EXISTS, "CONFLICT")
 
 
+async def test_a_request_is_the_same_job_though_its_dataset_is_gone(stub: Any) -> None:
+    dataset = (await stub.CreateDataset(chunks(PETS))).id
+    said = submission(attack(dataset=dataset), idempotency_key="once")
+    first = await stub.SubmitJob(said)
+    await stub.DeleteDataset(pb.DeleteDatasetRequest(id=dataset))
+    assert await stub.SubmitJob(said) == first
+    said.idempotency_key = "twice"
+    assert code_of((await refusal(stub.SubmitJob(said)))[1]) == "NOT_FOUND"
+
+
 REFUSED: dict[str, tuple[str, Message, str, str | None]] = {
     "nothing is asked for": ("SubmitJob", pb.SubmitJobRequest(), "BAD_PARAMETER", "/request"),
     "no such model": ("SubmitJob", submission(attack(PNG, model="smal")), "NOT_FOUND", None),
@@ -287,7 +303,9 @@ async def test_a_long_artifact_comes_in_parts_that_any_client_takes(stub: Any, c
 # ── watching ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_watch_that_is_taken_up_again_misses_and_repeats_nothing(stub: Any, doing: None) -> None:
+async def test_a_watch_that_is_taken_up_again_misses_and_repeats_nothing(
+    stub: Any, talkative: None, doing: None
+) -> None:
     job = await stub.SubmitJob(submission(attack(PNG, model="slow", steps=200)))
     seen, pieces = [], 0
     while not seen or seen[-1].WhichOneof("event") == "progress":
@@ -302,6 +320,7 @@ async def test_a_watch_that_is_taken_up_again_misses_and_repeats_nothing(stub: A
     steps = [event.progress.step for event in progress]
     assert steps == sorted(steps)
     assert last.result == (await over(stub, job)).result
+    assert (last.state, {event.state for event in progress}) == (pb.JOB_STATE_SUCCEEDED, {pb.JOB_STATE_UNSPECIFIED})
     whole = await read(stub.WatchJob(pb.WatchJobRequest(id=job.id)))
     assert [event.number for event in whole] == list(range(1, len(whole) + 1))
     assert seen == whole
@@ -372,10 +391,14 @@ async def test_a_job_that_nobody_has_begun_is_cancelled_at_once(stub: Any) -> No
     assert await stub.CancelJob(pb.CancelJobRequest(id=job.id)) == cancelled
 
 
-async def test_a_cancelled_job_keeps_what_it_has_and_says_which_images_have_no_answer(stub: Any, doing: None) -> None:
-    job = await stub.SubmitJob(submission(attack(PNG, OTHER, model="slow", steps=150)))
+async def test_a_cancelled_job_keeps_what_it_has_and_says_which_images_have_no_answer(
+    stub: Any, talkative: None, doing: None
+) -> None:
+    """One image is done, one has begun, which has something to show, and one has not."""
+    job = await stub.SubmitJob(submission(attack(PNG, OTHER, PNG, model="slow", steps=150)))
+    cancelled = None
     async for event in stub.WatchJob(pb.WatchJobRequest(id=job.id)):
-        if event.progress.done == 1 and event.progress.image == 1:
+        if cancelled is None and event.progress.done == 1 and event.progress.image == 1:
             assert not (await stub.GetJob(pb.GetJobRequest(id=job.id))).HasField("partial_result")
             cancelled = await stub.CancelJob(pb.CancelJobRequest(id=job.id))
             assert cancelled.cancel_requested
@@ -385,11 +408,12 @@ async def test_a_cancelled_job_keeps_what_it_has_and_says_which_images_have_no_a
     assert job.state == pb.JOB_STATE_CANCELLED
     assert not (job.HasField("result") or job.HasField("problem"))
     partial = job.partial_result
-    assert list(partial.unanswered) == [1]
-    first, second = partial.attack.results
-    assert first.queries >= 150
-    assert second == pb.AttackResult()
-    assert last.result == partial
+    assert list(partial.unanswered) == [2]
+    first, second, third = partial.attack.results
+    assert (first.partial, second.partial) == (False, True)
+    assert first.queries >= 150 > second.queries
+    assert third == pb.AttackResult()
+    assert (last.result, last.state) == (partial, pb.JOB_STATE_CANCELLED)
 
 
 async def test_a_job_is_forgotten_when_it_is_over_and_not_before(stub: Any) -> None:
@@ -604,6 +628,10 @@ async def test_a_key_does_what_its_scopes_allow(guarded: Any, core: Core) -> Non
     }
     assert set(asked) == {*grpc_storage.CALLS, "SubmitJob", "Attack"}
     attempts = {name: first_of(guarded, name, said, QUERIES) for name, said in asked.items()}
+    query = {"model": "small", "dataset": "pets"}
+    attempts["a dataset of a call"] = first_of(guarded, "Classify", pb.ClassifyRequest(**query), QUERIES)
+    queries = pb.SubmitJobRequest(classify=pb.ClassifyRequest(model="small", images=[PNG]))
+    attempts["a job of what it may ask"] = first_of(guarded, "SubmitJob", queries, QUERIES)
     attempts["an attack without its scope"] = first_of(guarded, "SubmitJob", submission(), EXPLAINS)
     for name, attempt in attempts.items():
         status, details = await refusal(attempt)

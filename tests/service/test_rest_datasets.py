@@ -52,12 +52,29 @@ async def test_a_dataset_is_told_as_it_was_kept(house: House) -> None:
         ({"name": "of the form"}, {}, "of the form"),
         ({"name": "of the form"}, {"name": "of the query"}, "of the form"),
         ({}, {"name": "of the query"}, "of the query"),
-        ({}, {}, "dataset"),
+        ({}, {}, "pets"),
     ],
 )
 async def test_a_form_says_the_same(house: House, data: dict[str, str], query: dict[str, str], name: str) -> None:
     answer = await house.client.post(PLACE, files={"file": ("pets.zip", PETS)}, data=data, params=query)
     assert (answer.status_code, answer.json()["name"], answer.json()["images"]) == (201, name, 5)
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("some.pets.zip", "some.pets"),
+        ("../../etc/passwd", "passwd"),
+        (r"C:\Users\me\pets.zip", "pets"),
+        ("p\u00fcppchen.npz", "p\u00fcppchen"),
+        ("a\u202eb.zip", "dataset"),
+        ("n" * 201 + ".zip", "dataset"),
+        ("/", "dataset"),
+    ],
+)
+async def test_a_file_without_a_name_gives_its_own_if_it_can_be_one(house: House, file: str, name: str) -> None:
+    answer = await house.client.post(PLACE, files={"file": (file, PETS)})
+    assert (answer.status_code, answer.json()["name"]) == (201, name)
 
 
 @pytest.mark.parametrize(
@@ -120,6 +137,20 @@ async def test_a_dataset_stands_for_its_images(house: House) -> None:
     assert by_form.json()["results"] == by_images.json()["results"]
     attacked = (await house.client.post(ATTACK, json={"dataset": dataset, "method": "fgsm"})).json()
     assert [result["label"]["label"] for result in attacked["results"]] == ["class 1"] * 3
+
+
+async def test_the_file_of_a_dataset_counts_among_what_is_under_way(house: House) -> None:
+    few = plain_zip({f"class 1/{i}.png": png(image) for i, image in enumerate(IMAGES[:3])})
+    dataset = await add(house, few)
+    house.core.settings = house.core.settings.model_copy(update={"bytes_in_flight": dataset["bytes"]})
+    with house.core.hold() as other:
+        other.add(1)
+        answer = await house.client.post(CLASSIFY, json={"dataset": dataset["id"]})
+        assert str(dataset["bytes"]) in assert_problem(answer, 503, "OVERLOADED")["detail"]
+        # A submission does not read it.
+        assert (await house.client.post(CLASSIFY, json={"dataset": dataset["id"]}, headers=LATER)).status_code == 202
+    assert (await house.client.post(CLASSIFY, json={"dataset": dataset["id"]})).status_code == 200
+    assert house.core.bytes_held == 0
 
 
 async def test_a_job_may_be_about_more_images_than_a_request(house: House) -> None:

@@ -5,6 +5,7 @@ import base64
 import hashlib
 import io
 import json
+import shutil
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
@@ -24,6 +25,7 @@ from rakinglight.wire import Frame
 from service.database.schema import jobs
 from service.settings import Settings
 from tests.postgres import Postgres
+from tests.service.archives_at_hand import plain_zip
 from tests.service.conftest import House
 from tests.service.in_process import break_database, doing_jobs, mend_database
 from tests.service.pictures_at_hand import base64_of, noise, png
@@ -221,6 +223,16 @@ async def test_the_same_key_is_the_same_job_by_whichever_form(house: House) -> N
     assert len((await house.client.get("/api/v1/jobs")).json()["jobs"]) == 1
 
 
+async def test_the_same_key_is_the_same_job_though_its_dataset_is_gone(house: House) -> None:
+    dataset = await house.storage.datasets.add("", "pets", plain_zip({"0/a.png": PICTURE}))
+    headers, body = {"Idempotency-Key": "one"}, {"images": [], "dataset": dataset["id"]}
+    job = await submit(house, headers=headers, **body)
+    assert (await house.client.delete(f"/api/v1/datasets/{dataset['id']}")).status_code == 204
+    assert await submit(house, headers=headers, **body) == job
+    answer = await house.client.post(CLASSIFY, json=body, headers=LATER | {"Idempotency-Key": "two"})
+    assert_problem(answer, 404, "NOT_FOUND")
+
+
 @pytest.mark.parametrize(
     "other", [{"seed": 1}, {"images": [TEXT, TEXT]}, {"images": [base64_of(png(noise(8, 8)))]}, {"purpose": "other"}]
 )
@@ -289,7 +301,7 @@ async def test_events_taken_up_anywhere_miss_and_repeat_nothing(house: House, ta
     steps = [json.loads(event["data"])["step"] for event in told[:-1]]
     assert len(steps) > 1 and steps == sorted(set(steps))
     found = await look(house, job)
-    assert json.loads(told[-1]["data"]) == found["result"]
+    assert json.loads(told[-1]["data"]) == {"state": "succeeded", **found["result"]}
     assert json.loads(told[-2]["data"]) == found["progress"]
     for after in range(len(told)):
         assert [event async for event in events(house, job, str(after))] == told[after:]
@@ -357,6 +369,19 @@ async def test_a_store_that_is_away_for_a_while_costs_no_event(house: House) -> 
     assert told[-1]["event"] == "result"
 
 
+async def test_a_result_that_is_lost_is_not_waited_for_without_end(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.following.PATIENCE_S", 0.1)
+    job = (await submit(house))["id"]
+    await house.do(job)
+    shutil.rmtree(house.home / "artifacts")
+    async with asyncio.timeout(5):
+        *_, last = [event async for event in events(house, job)]
+    assert (last["event"], json.loads(last["data"])["code"]) == ("problem", "STORAGE_AWAY")
+    assert "id" not in last
+
+
 async def test_a_job_that_fails_tells_its_problem_everywhere(house: House) -> None:
     job = await submit(house, ATTACK, method="pgd")
     house.engine.models = {}
@@ -402,6 +427,8 @@ async def test_a_job_under_way_stops_and_keeps_what_it_has(house: House, talkati
     assert len(entries) == 3
     assert any(entry and entry["partial"] for entry in entries)
     assert "result" not in found
+    *_, last = [event async for event in events(house, job)]
+    assert json.loads(last["data"]) == {"state": "cancelled", **found["partial_result"]}
     rows = house.engine.worker.snapshot()["rows"]["gradient"]
     await asyncio.sleep(0.3)
     assert house.engine.worker.snapshot()["rows"]["gradient"] == rows
@@ -474,6 +501,31 @@ async def test_an_href_has_the_exact_array_and_the_exact_picture(house: House, l
     if later:
         there = f"/api/v1/jobs/{answer.json()['id']}"
         assert (await house.client.get(there, headers={"Accept": "image/png"})).content == picture
+        packed = await house.client.get(there, headers={"Accept": "application/x-npz"})
+        (result,) = reply.from_npz(packed.content)["results"]
+        np.testing.assert_array_equal(result["exact"]["image"], exact)
+        assert result["adversarial"] == picture
+
+
+async def test_what_is_too_much_for_one_file_is_fetched_part_by_part(house: House) -> None:
+    pictures = [base64_of(png(noise(90, 100, seed=i))) for i in range(3)]
+    job = (await submit(house, ATTACK, images=pictures, include=["adversarial", "exact"]))["id"]
+    await house.do(job)
+    there = f"/api/v1/jobs/{job}"
+    house.core.settings = house.core.settings.model_copy(update={"reply_bytes": 200_000})
+    said = assert_problem(await house.client.get(there, headers={"Accept": "application/x-npz"}), 413, "TOO_LARGE")
+    assert "application/json" in said["detail"] and "200000" in said["detail"]
+    for result in (await look(house, job))["result"]["results"]:
+        await fetched(house, result["exact"]["image"])
+
+
+@pytest.mark.parametrize("settings", [Settings(inline_bytes=1024, reply_bytes=6000)])
+async def test_a_reply_is_as_large_as_what_is_sent_of_it(house: House) -> None:
+    body = {"images": [base64_of(png(noise(90, 100)))]}
+    (result,) = (await house.client.post(SALIENCY, json=body)).json()["results"]
+    assert len(await fetched(house, result["overlay"])) > house.core.settings.reply_bytes
+    answer = await house.client.post(SALIENCY, json=body, headers={"Accept": "application/x-npz"})
+    assert_problem(answer, 413, "TOO_LARGE")
 
 
 @pytest.mark.parametrize("settings", [Settings(reply_bytes=40_000)])
@@ -745,7 +797,7 @@ class TestOnPostgres:
         (job,) = {one["id"] for one in found}
         told = [event async for event in events(house, job)]
         assert [event["id"] for event in told] == [str(i + 1) for i in range(len(told))]
-        assert json.loads(told[-1]["data"]) == (await look(house, job))["result"]
+        assert json.loads(told[-1]["data"]) == {"state": "succeeded", **(await look(house, job))["result"]}
         assert (await house.client.delete(f"/api/v1/jobs/{job}")).status_code == 204
         assert_problem(await house.client.get(f"/api/v1/jobs/{job}"), 404, "NOT_FOUND")
 

@@ -1,6 +1,7 @@
 """A store on each kind of database, an engine in a thread, and jobs to do by hand."""
 
 import json
+import secrets
 import threading
 import time
 from collections import Counter
@@ -18,16 +19,18 @@ from rakinglight import reply
 from rakinglight.network import Network
 from service.ask import Ask
 from service.core import Core
-from service.database import Database
+from service.database import VERSION_TABLE, Database
 from service.database.schema import holds, job_runs, jobs
 from service.decode import DecodePool
-from service.jobs import queue, runner
+from service.jobs import patience, queue, runner
 from service.jobs.attempt import Attempt
 from service.jobs.queue import WorkQueue
 from service.jobs.runner import Runner
 from service.settings import Settings
 from service.storage import Storage
+from tests.postgres import Postgres
 from tests.service.in_process import InProcessEngine
+from tests.service.in_process import _tables as tables
 from tests.service.pictures_at_hand import noise, png
 
 PICTURES = [png(noise(9, 10, seed=seed)) for seed in range(12)]
@@ -100,6 +103,33 @@ class Shop:
         self.storage.artifacts.sweep(time.time())
 
 
+@pytest.fixture(scope="session")
+def migrated(postgres: Postgres) -> str:
+    """The URL of a PostgreSQL database with all tables, to copy: making them takes a quarter of a second."""
+    url = postgres.database()
+    database = Database(url)
+    database.migrate()
+    queue.migrate(database)
+    database.close()
+    return url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database of each kind, which has all tables."""
+    if request.param == "sqlite":
+        (tmp_path / "rakinglight.db").write_bytes(tables())
+        yield f"sqlite:///{tmp_path}/rakinglight.db"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    source = sa.make_url(request.getfixturevalue("migrated"))
+    copy = source.set(database=f"copy_{secrets.token_hex(8)}")
+    server._do(f"CREATE DATABASE {copy.database} TEMPLATE {source.database}")
+    url = copy.render_as_string(hide_password=False)
+    yield url
+    server.drop(url)
+
+
 Open = Callable[..., Shop]
 
 
@@ -123,7 +153,6 @@ async def opened(
         shops.append(Shop(engine, Core(engine, changed, decoder, storage), storage))
         return shops[-1]
 
-    await opens().storage.ready()
     yield opens
     for shop in shops:
         await shop.engine.stop()
@@ -138,9 +167,15 @@ def shop(opened: Open) -> Shop:
 @pytest.fixture
 def brisk(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pauses are short."""
-    for name, seconds in {"KEEP_S": 0.01, "LOOK_S": 0.01, "FIRST_PAUSE_S": 0.005, "LONGEST_PAUSE_S": 0.02}.items():
-        monkeypatch.setattr(runner, name, seconds)
-    monkeypatch.setattr(runner, "PATIENCE_S", 0.2)
+    for module, name, seconds in (
+        (runner, "KEEP_S", 0.01),
+        (runner, "LOOK_S", 0.01),
+        (runner, "LONGEST_PAUSE_S", 0.02),
+        (patience, "FIRST_PAUSE_S", 0.005),
+        (patience, "LONGEST_PAUSE_S", 0.02),
+        (patience, "PATIENCE_S", 0.2),
+    ):
+        monkeypatch.setattr(module, name, seconds)
 
 
 # ── the queue ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -175,6 +210,16 @@ def hired(database: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
     DBOS.destroy(destroy_registry=True)
     for one in databases:
         one.close()
+
+
+def newer(folder: Path) -> str:
+    """The URL of a database in `folder` that a newer version has migrated."""
+    database = Database(f"sqlite:///{folder}/newer.db")
+    database.migrate()
+    with database.transaction() as connection:
+        connection.execute(sa.text(f"UPDATE {VERSION_TABLE} SET version_num = '9999'"))
+    database.close()
+    return f"sqlite:///{folder}/newer.db"
 
 
 def statuses(database: Database) -> dict[str, str]:

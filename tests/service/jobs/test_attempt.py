@@ -20,6 +20,7 @@ from tests.service.jobs.conftest import Open, Shop, pgd
 
 DONE = {"cost": {"forward_rows": 1, "gradient_rows": 2}, "answered_by": {}}
 ENTRY = {"success": True}
+AROUND = {"method": "pgd", "seed": 3, "results": [], "cost": {}, "answered_by": {}, "elapsed_ms": 0.0}
 
 
 def state(n: int) -> Frame:
@@ -35,7 +36,7 @@ async def test_the_older_attempt_can_do_nothing_any_more(shop: Shop) -> None:
     assert (old.number, new.number) == (1, 2)
     for write in (
         lambda: old.save({0: state(1)}, 1.0, {"step": 1}, None),
-        lambda: old.put_entry(0, ENTRY, DONE, [0]),
+        lambda: old.put_entry(0, ENTRY, DONE, [0], AROUND),
         lambda: old.finish("succeeded"),
         old.interrupt,
         old.wanted,
@@ -88,7 +89,7 @@ async def test_saving_twice_is_saving_once(shop: Shop) -> None:
     attempt = shop.begin(job)
     for _ in range(2):
         attempt.save({0: state(1), 1: state(5)}, 1.0, None, None)
-        attempt.put_entry(1, ENTRY, DONE, [1])
+        attempt.put_entry(1, ENTRY, DONE, [1], AROUND)
     assert shop.holders(job) == {"request": 1, "work": 2}
     again = shop.begin(job)
     assert (again.newest(0), again.newest(1), again.done) == (state(1), None, {1: DONE})
@@ -100,7 +101,7 @@ async def test_a_newer_state_lets_go_of_the_older_and_of_nothing_else(shop: Shop
     beside.save({0: state(1)}, 1.0, None, None)
     for n in range(5):
         attempt.save({0: state(n)}, 1.0, None, None)
-    attempt.put_entry(1, ENTRY, DONE, [1])
+    attempt.put_entry(1, ENTRY, DONE, [1], AROUND)
     attempt.save({0: state(6)}, 1.0, None, None)
     shop.sweep()
     assert shop.holders(job) == {"request": 1, "work": 2}
@@ -111,7 +112,7 @@ async def test_a_newer_state_lets_go_of_the_older_and_of_nothing_else(shop: Shop
 async def test_a_state_that_comes_late_of_a_finished_image_is_dropped(shop: Shop) -> None:
     job = await shop.submit(pgd())
     attempt = shop.begin(job)
-    attempt.put_entry(0, ENTRY, DONE, [0])
+    attempt.put_entry(0, ENTRY, DONE, [0], AROUND)
     attempt.save({0: state(9)}, 1.0, None, None)
     assert (shop.runs(job), shop.holders(job)) == (0, {"request": 1, "work": 1})
 
@@ -121,7 +122,7 @@ async def test_what_is_held_by_no_end_is_let_go_of_when_the_job_is_over(shop: Sh
     attempt = shop.begin(job)
     attempt.save({0: state(1)}, 1.0, None, None)
     attempt.spill(b"large", "image/png")
-    attempt.put_entry(0, ENTRY, DONE, [0])
+    attempt.put_entry(0, ENTRY, DONE, [0], AROUND)
     attempt.finish("succeeded")
     assert (shop.lasting(), shop.holders(job)) == (0, {"work": 1, "parts": 1})
 
@@ -131,14 +132,14 @@ async def test_a_worker_that_wakes_up_late_leaves_nothing_behind(shop: Shop, rem
     """It puts its state before it learns that the job is over; the hold of it would last for ever."""
     job = await shop.submit(pgd())
     late, attempt = shop.begin(job, "frozen"), shop.begin(job)
-    attempt.put_entry(0, ENTRY, DONE, [0])
+    attempt.put_entry(0, ENTRY, DONE, [0], AROUND)
     attempt.finish("succeeded")
     if removed:
         shop.storage.jobs.remove(job, None)
     with pytest.raises(Superseded):
         late.save({0: state(1)}, 1.0, None, None)
     with pytest.raises(Superseded):  # the very artifact that the result needs
-        late.put_entry(0, ENTRY, DONE, [0])
+        late.put_entry(0, ENTRY, DONE, [0], AROUND)
     assert shop.lasting() > 0
     shop.sweep()
     assert shop.lasting() == 0
@@ -166,6 +167,27 @@ async def test_an_end_in_good_order_is_not_counted(shop: Shop) -> None:
         assert attempt.stalled == 1
         attempt.interrupt()
     assert shop.job(job)["state"] == "interrupted"
+
+
+async def test_an_end_in_good_order_just_after_a_state_counts_no_less_than_none(shop: Shop) -> None:
+    job = await shop.submit(pgd())
+    attempt = shop.begin(job)
+    attempt.save({0: state(1)}, 1.0, None, None)
+    attempt.interrupt()
+    assert shop.row(job).stalled == 0
+
+
+@pytest.mark.parametrize("last", [3, 4])
+async def test_not_all_progress_is_an_event_but_the_last_is(shop: Shop, last: int) -> None:
+    job = await shop.submit(pgd())
+    attempt = shop.begin(job)
+    for step in range(last + 1):
+        attempt.save({}, 1.0, {"step": step}, None, step % 3 == 0)
+        assert shop.job(job)["progress"] == {"step": step}
+    attempt.finish("succeeded")
+    told = shop.storage.jobs.events(job, None, 0)
+    assert [event.data.get("step") for event in told] == [0, 3, None] if last == 3 else [0, 3, 4, None]
+    assert told[-1].last
 
 
 # ── a store that fails ──────────────────────────────────────────────────────────────────────────────────────────────

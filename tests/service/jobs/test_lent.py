@@ -1,17 +1,19 @@
 """An engine that is lent at a socket answers as it does itself, and stops when whoever asks hangs up."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rakinglight.errors import EngineAway, InternalError, Overloaded, RakinglightError
+from rakinglight.errors import DeadlineExceeded, EngineAway, InternalError, Overloaded, RakinglightError
 from rakinglight.network import Network
 from rakinglight.question import Question
 from rakinglight.wire import Frame
+from service.engines import lent as lent_module
 from service.engines.lent import Lender, LentEngine
 from tests.service.in_process import InProcessEngine
 from tests.service.pictures_at_hand import noise
@@ -28,7 +30,7 @@ async def engine(small_convolution: Network) -> AsyncIterator[InProcessEngine]:
 
 @pytest.fixture
 async def lent(engine: InProcessEngine, tmp_path: Path) -> AsyncIterator[LentEngine]:
-    async with Lender(engine).at(tmp_path / "s"):
+    async with Lender(engine, 8).at(tmp_path / "s"):
         yield LentEngine(tmp_path / "s", [])
 
 
@@ -76,6 +78,75 @@ async def test_hanging_up_stops_the_work(engine: InProcessEngine, lent: LentEngi
         await engine.ended_early.wait()
         while engine.worker.engine.running:
             await asyncio.sleep(0.005)
+
+
+class Held(InProcessEngine):
+    """Answers when `go_on` is set."""
+
+    aboard = 0
+    go_on: asyncio.Event
+
+    async def ask(self, question: Question, *, request_id: str) -> AsyncGenerator[Frame, None]:
+        self.aboard += 1
+        try:
+            await self.go_on.wait()
+            async for frame in super().ask(question, request_id=request_id):
+                yield frame
+        finally:
+            self.aboard -= 1
+
+
+@pytest.fixture
+def held(engine: InProcessEngine) -> Held:
+    engine.__class__ = Held
+    assert isinstance(engine, Held)
+    engine.go_on = asyncio.Event()
+    return engine
+
+
+async def test_of_many_questions_so_many_are_passed_on_and_who_hangs_up_makes_room(
+    held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    come, request = list[Frame | None](), lent_module._request
+
+    async def counted(reader: asyncio.StreamReader) -> Frame | None:
+        come.append(await request(reader))
+        return come[-1]
+
+    monkeypatch.setattr(lent_module, "_request", counted)
+    async with Lender(held, 3).at(tmp_path / "s"), asyncio.timeout(20):
+        lent = LentEngine(tmp_path / "s", [])
+        asking = [asyncio.create_task(answered(lent)) for _ in range(10)]
+        while len(come) < 10 or held.aboard < 3:
+            await asyncio.sleep(0.005)
+        asking[0].cancel()
+        asking[-1].cancel()
+        await asyncio.wait([asking[0], asking[-1]])
+        # One that was cancelled tells what it has reached, however many wait.
+        last_words = asyncio.create_task(answered(lent, replace(PGD, seconds=0.001)))
+        while held.aboard < 4:
+            await asyncio.sleep(0.005)
+        assert held.aboard == 4
+        held.go_on.set()
+        await asyncio.gather(*asking[1:-1])
+        with pytest.raises(DeadlineExceeded):  # it had reached nothing
+            await last_words
+    assert len(held.asked) == 9
+
+
+async def test_the_time_of_who_waits_for_a_place_runs(held: Held, tmp_path: Path) -> None:
+    async with Lender(held, 1).at(tmp_path / "s"), asyncio.timeout(20):
+        lent = LentEngine(tmp_path / "s", [])
+        first = asyncio.create_task(answered(lent))
+        while not held.aboard:
+            await asyncio.sleep(0.005)
+        second = asyncio.create_task(answered(lent, replace(PGD, seconds=5.0)))
+        done, _ = await asyncio.wait([second], timeout=0.2)
+        assert not done
+        held.go_on.set()
+        await asyncio.gather(first, second)
+    assert held.asked[0].seconds > held.asked[1].seconds
+    assert held.asked[1].seconds <= 4.8
 
 
 async def test_where_nobody_lends_it_is_away(tmp_path: Path) -> None:

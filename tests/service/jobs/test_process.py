@@ -17,6 +17,7 @@ from service.jobs.process import worker_name
 from service.settings import Settings
 from tests.conftest import REPOSITORY
 from tests.service.in_process import InProcessEngine
+from tests.service.jobs.conftest import newer
 
 
 def test_a_name_is_one_worker_s_and_stays_with_its_home(tmp_path: Path) -> None:
@@ -82,6 +83,20 @@ async def test_it_is_started_again_whenever_it_dies_and_ended_with_its_children(
         family += [psutil.Process(jobs.pid), *psutil.Process(jobs.pid).children(recursive=True)]
     _, alive = await asyncio.to_thread(psutil.wait_procs, family, timeout=5)
     assert not alive
+    await engine.stop()
+
+
+async def test_with_a_newer_database_it_ends_and_is_not_started_again(
+    small_convolution: Network, tmp_path: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = InProcessEngine([small_convolution])
+    jobs = JobProcess(engine, [], Settings(home=tmp_path, database=newer(tmp_path)))
+    async with jobs.kept():
+        await until(lambda: "no jobs are done until" in caplog.text)
+        assert jobs.pid is None
+        assert jobs.restarts == 0
+    assert "code 2" in caplog.text
+    assert "newer rakinglight" in "".join(capfd.readouterr())
     await engine.stop()
 
 

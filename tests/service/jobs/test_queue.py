@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from dbos import DBOS
 
 from service.database import Database
-from service.jobs import queue
 from service.jobs.queue import Queue
 from tests.postgres import Postgres
 from tests.service.jobs.conftest import Work, statuses, until
@@ -22,8 +21,6 @@ from tests.service.jobs.conftest import Work, statuses, until
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     database = Database(database_url)
-    database.migrate()
-    queue.migrate(database)
     yield database
     database.close()
 

@@ -1011,7 +1011,7 @@ class Method(_message.Message):
     def __init__(self, name: _Optional[str] = ..., summary: _Optional[str] = ..., parameters: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
-    __slots__ = ("body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels", "steps", "rows", "deadline_s", "deadline_limit_s", "maps", "runs", "masks")
+    __slots__ = ("body_bytes", "reply_bytes", "images", "image_pixels", "image_side", "request_pixels", "attack_pixels", "steps", "rows", "deadline_s", "deadline_limit_s", "maps", "runs", "masks", "job_deadline_s", "many_images", "dataset_bytes", "dataset_images", "inline_bytes")
     BODY_BYTES_FIELD_NUMBER: _ClassVar[int]
     REPLY_BYTES_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
@@ -1026,6 +1026,11 @@ class Limits(_message.Message):
     MAPS_FIELD_NUMBER: _ClassVar[int]
     RUNS_FIELD_NUMBER: _ClassVar[int]
     MASKS_FIELD_NUMBER: _ClassVar[int]
+    JOB_DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    MANY_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    DATASET_BYTES_FIELD_NUMBER: _ClassVar[int]
+    DATASET_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
     body_bytes: int
     reply_bytes: int
     images: int
@@ -1040,7 +1045,12 @@ class Limits(_message.Message):
     maps: int
     runs: int
     masks: int
-    def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ..., masks: _Optional[int] = ...) -> None: ...
+    job_deadline_s: float
+    many_images: int
+    dataset_bytes: int
+    dataset_images: int
+    inline_bytes: int
+    def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ..., masks: _Optional[int] = ..., job_deadline_s: _Optional[float] = ..., many_images: _Optional[int] = ..., dataset_bytes: _Optional[int] = ..., dataset_images: _Optional[int] = ..., inline_bytes: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
     __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack")
@@ -1202,16 +1212,18 @@ class WatchJobRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ..., after: _Optional[int] = ...) -> None: ...
 
 class JobEvent(_message.Message):
-    __slots__ = ("number", "progress", "result", "problem")
+    __slots__ = ("number", "progress", "result", "problem", "state")
     NUMBER_FIELD_NUMBER: _ClassVar[int]
     PROGRESS_FIELD_NUMBER: _ClassVar[int]
     RESULT_FIELD_NUMBER: _ClassVar[int]
     PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     number: int
     progress: JobProgress
     result: JobResult
     problem: Problem
-    def __init__(self, number: _Optional[int] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ...) -> None: ...
+    state: JobState
+    def __init__(self, number: _Optional[int] = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., state: _Optional[_Union[JobState, str]] = ...) -> None: ...
 
 class CancelJobRequest(_message.Message):
     __slots__ = ("id",)
