@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from itertools import islice
@@ -226,12 +226,14 @@ def _facts(job: ServiceJob[Any]) -> Any:
         "state": job.state + (", asked to stop" if told["cancel_requested"] and job.state not in OVER else ""),
         "operation": told["operation"],
         "method": told["method"],
+        "asked": _asked(told["asked"]),
         "model": " ".join(filter(None, (told["model"]["name"], told["model"].get("version")))),
         "images": str(told["images"]),
         "progress": _progress(job),
         "waits for": told["note"],
         "problem": ": ".join(filter(None, (problem.get("code"), problem.get("detail")))),
         "purpose": told["purpose"],
+        "attempts": str(told["attempts"]),
         "created": local_time(told["created_at"]),
         "started": local_time(told["started_at"]),
         "ended": local_time(told["ended_at"]),
@@ -243,6 +245,12 @@ def _facts(job: ServiceJob[Any]) -> Any:
         if value:
             made.add_row(name, value)
     return made
+
+
+def _asked(said: Mapping[str, Any]) -> str:
+    """What tells a job from others by the same method: `steps 1000, epsilon 8/255, seed 3`."""
+    parts = {**said.get("parameters", {}), **{name: value for name, value in said.items() if name != "parameters"}}
+    return ", ".join(f"{name} {value}" for name, value in parts.items())
 
 
 def _share(job: ServiceJob[Any]) -> str:

@@ -99,6 +99,10 @@ _JOB: dict[str, Schema] = {
     "model": reference("ModelReference"),
     "method": _SOME_TEXT,
     "images": {**_INTEGER, "description": "How many it is about."},
+    "asked": {
+        "type": "object",
+        "description": "What tells jobs apart: `parameters`, `compare`, `seed`, `dataset`, as said.",
+    },
     "purpose": _SOME_TEXT,
     "request_id": {**_TEXT, "description": "Of the request that submitted it."},
     "attempts": {**_INTEGER, "description": "Times that a worker has taken it up."},

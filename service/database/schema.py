@@ -39,6 +39,7 @@ metadata = MetaData(
 
 #: `attempt` counts the times that a worker took the job up, and fences it: whoever writes names the attempt that it is,
 #: and a worker that was taken for dead finds its own to be over. `stalled` are those since the last saved state.
+#: `asked` is what tells jobs of one method apart: {"parameters", "compare", "seed", "dataset"}, those that were said.
 #: `request` is the artifact that holds what was asked, `dataset` what `Datasets.hold` gave for the dataset that it is
 #: about, and `digest` tells requests apart for `idempotency_key`. `reply` is the reply without its results.
 #: `last_event` is the number of the newest event.
@@ -51,6 +52,7 @@ jobs = Table(
     Column("operation", Text, nullable=False),
     Column("model", JSON, nullable=False),
     Column("method", Text),
+    Column("asked", JSON, nullable=False),
     Column("purpose", Text),
     Column("request_id", Text, nullable=False),
     Column("request", Text, nullable=False),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rakinglight import reply
 from rakinglight.wire import Frame
 from service.ask import Ask, Image
 
@@ -27,6 +28,12 @@ def from_bytes(raw: bytes) -> Ask:
     """What `to_bytes` was given."""
     body = Frame.read(raw).body
     return Ask(**{**body, "images": [_image(kept) for kept in body["images"]]})
+
+
+def asked(ask: Ask) -> dict[str, Any]:
+    """What tells `ask` apart from others by the same method, as JSON has it: what was said of it, and no images."""
+    said = {"parameters": ask.parameters, "compare": ask.compare, "seed": ask.seed, "dataset": ask.dataset}
+    return {name: reply.to_json(value) for name, value in said.items() if value}
 
 
 def digest(ask: Ask) -> str:

@@ -1069,13 +1069,14 @@ class SubmitJobRequest(_message.Message):
     def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
-    __slots__ = ("id", "state", "operation", "model", "method", "images", "purpose", "request_id", "attempts", "cancel_requested", "progress", "note", "problem", "created_at", "started_at", "ended_at", "expires_at", "result", "partial_result")
+    __slots__ = ("id", "state", "operation", "model", "method", "images", "asked", "purpose", "request_id", "attempts", "cancel_requested", "progress", "note", "problem", "created_at", "started_at", "ended_at", "expires_at", "result", "partial_result")
     ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     OPERATION_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     METHOD_FIELD_NUMBER: _ClassVar[int]
     IMAGES_FIELD_NUMBER: _ClassVar[int]
+    ASKED_FIELD_NUMBER: _ClassVar[int]
     PURPOSE_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
@@ -1095,6 +1096,7 @@ class Job(_message.Message):
     model: ModelReference
     method: str
     images: int
+    asked: str
     purpose: str
     request_id: str
     attempts: int
@@ -1108,7 +1110,7 @@ class Job(_message.Message):
     expires_at: _timestamp_pb2.Timestamp
     result: JobResult
     partial_result: JobResult
-    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., operation: _Optional[str] = ..., model: _Optional[_Union[ModelReference, _Mapping]] = ..., method: _Optional[str] = ..., images: _Optional[int] = ..., purpose: _Optional[str] = ..., request_id: _Optional[str] = ..., attempts: _Optional[int] = ..., cancel_requested: bool = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., note: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., partial_result: _Optional[_Union[JobResult, _Mapping]] = ...) -> None: ...
+    def __init__(self, id: _Optional[str] = ..., state: _Optional[_Union[JobState, str]] = ..., operation: _Optional[str] = ..., model: _Optional[_Union[ModelReference, _Mapping]] = ..., method: _Optional[str] = ..., images: _Optional[int] = ..., asked: _Optional[str] = ..., purpose: _Optional[str] = ..., request_id: _Optional[str] = ..., attempts: _Optional[int] = ..., cancel_requested: bool = ..., progress: _Optional[_Union[JobProgress, _Mapping]] = ..., note: _Optional[str] = ..., problem: _Optional[_Union[Problem, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., started_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., ended_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., result: _Optional[_Union[JobResult, _Mapping]] = ..., partial_result: _Optional[_Union[JobResult, _Mapping]] = ...) -> None: ...
 
 class JobProgress(_message.Message):
     __slots__ = ("image", "step", "of", "objective", "map", "done", "images")

@@ -16,6 +16,7 @@ def upgrade() -> None:
         sa.Column("operation", sa.Text, nullable=False),
         sa.Column("model", sa.JSON, nullable=False),
         sa.Column("method", sa.Text),
+        sa.Column("asked", sa.JSON, nullable=False),
         sa.Column("purpose", sa.Text),
         sa.Column("request_id", sa.Text, nullable=False),
         sa.Column("request", sa.Text, nullable=False),
