@@ -19,7 +19,16 @@ from typing import Any, BinaryIO
 
 import sqlalchemy as sa
 
-from rakinglight.errors import BadParameter, Forbidden, NotFound, RakinglightError, StorageAway, TooLarge, shown
+from rakinglight.errors import (
+    BadParameter,
+    Expired,
+    Forbidden,
+    NotFound,
+    RakinglightError,
+    StorageAway,
+    TooLarge,
+    shown,
+)
 from service.artifacts import Artifacts
 from service.database import Database
 from service.database.pages import PAGE_SIZE, Page
@@ -159,9 +168,15 @@ class Datasets:
         return artifact
 
     def sweep(self, now: float) -> int:
-        """Forget the datasets whose time is over at `now`; how many. The next sweep of artifacts takes their files."""
+        """Forget the datasets whose time has been over for as long as jobs are kept; how many.
+
+        Their files go when their time is over, with the next sweep of artifacts; until they are forgotten, who asks is
+        told that they were here.
+        """
+        gone_since = now - self._settings.retention_s
         with self._database.transaction() as connection:
-            over = connection.scalars(sa.delete(datasets).where(datasets.c.expires_at <= now).returning(datasets.c.id))
+            forgotten = sa.delete(datasets).where(datasets.c.expires_at <= gone_since)
+            over = connection.scalars(forgotten.returning(datasets.c.id))
             gone = over.all()
             for dataset in gone:
                 self._artifacts.release(connection, _holder(dataset))
@@ -218,8 +233,9 @@ class Datasets:
 
     def _list(self, owner: str | None, page: Page) -> dict[str, Any]:
         configured = [] if page.token else [self._configured_or_problem(name) for name in self._folders.names]
+        wanted = self._of(owner, *_MEMBERS).where(datasets.c.expires_at > self._clock())
         with self._database.reading() as connection:
-            rows, token = page.of(connection, self._visible(owner, *_MEMBERS), datasets)
+            rows, token = page.of(connection, wanted, datasets)
         return {"datasets": [*configured, *map(_members, rows)], "next_page_token": token}
 
     def _remove(self, dataset: str, owner: str | None) -> None:
@@ -238,16 +254,16 @@ class Datasets:
     def _found(self, connection: sa.Connection, dataset: str, owner: str | None, *columns: Any) -> sa.Row[Any]:
         row = None
         if re.fullmatch(r"ds_[\w-]{20}", dataset, re.ASCII):
-            row = connection.execute(self._visible(owner, *columns).where(datasets.c.id == dataset)).one_or_none()
+            wanted = self._of(owner, *columns, datasets.c.expires_at.label("over_at"))
+            row = connection.execute(wanted.where(datasets.c.id == dataset)).one_or_none()
         if row is None:
-            raise NotFound(
-                f"There is no dataset {shown(dataset)} of yours, or its time is over. `GET /api/v1/datasets` lists "
-                "yours."
-            )
+            raise NotFound(f"There is no dataset {shown(dataset)} of yours. `GET /api/v1/datasets` lists yours.")
+        if row.over_at <= self._clock():
+            raise Expired(f"{dataset} expired {rfc3339(row.over_at)}; upload it again.")
         return row
 
-    def _visible(self, owner: str | None, *columns: Any) -> sa.Select[Any]:
-        wanted = sa.select(*columns).where(datasets.c.expires_at > self._clock())
+    def _of(self, owner: str | None, *columns: Any) -> sa.Select[Any]:
+        wanted = sa.select(*columns)
         return wanted if owner is None else wanted.where(datasets.c.owner == owner)
 
     def _configured(self, name: str) -> dict[str, Any]:

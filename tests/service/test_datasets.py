@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from rakinglight.errors import (
     BadParameter,
     Conflict,
+    Expired,
     Forbidden,
     NotADataset,
     NotFound,
@@ -35,6 +36,7 @@ from tests.service.archives_at_hand import JPEG, PNG, WEBP, npz_of, plain_zip
 
 PETS = plain_zip({"cat/1.png": PNG, "dog/1.jpg": JPEG, "dog/2.webp": WEBP})
 MONTH = 30 * 86_400.0
+WEEK = 7 * 86_400
 
 
 class Clock:
@@ -215,10 +217,16 @@ async def test_what_is_over_is_not_there_and_goes(house: House) -> None:
     house.clock.now += 1
     assert await house.uploaded("ada") == ["young"]
     for call in (house.datasets.get, house.datasets.open, house.datasets.remove):
-        with pytest.raises(NotFound):
+        with pytest.raises(Expired, match="upload it again"):
             await call(dataset, "ada")
-    assert house.datasets.sweep(house.clock()) == 1
+        with pytest.raises(NotFound):
+            await call(dataset, "bob")
     assert house.artifacts.sweep(house.clock()) == 1
+    assert house.datasets.sweep(house.clock()) == 0
+    house.clock.now += WEEK
+    assert house.datasets.sweep(house.clock()) == 1
+    with pytest.raises(NotFound):
+        await house.datasets.get(dataset, "ada")
     assert (house.count(datasets), len(house.files())) == (1, 1)
 
 
