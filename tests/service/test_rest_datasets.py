@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from service.database.schema import datasets
+from service.database.schema import datasets, holds
 from service.settings import Settings
 from tests.service.archives_at_hand import npz_of, plain_zip
 from tests.service.conftest import House
@@ -229,10 +229,10 @@ async def test_anothers_dataset_is_as_if_it_never_was(house: House) -> None:
 async def test_a_dataset_ends_in_its_time(house: House) -> None:
     dataset = (await add(house))["id"]
     with house.storage.database.transaction() as connection:
-        connection.execute(sa.update(datasets).values(expires_at=time.time() - 1))
-    assert_problem(await house.client.get(f"{PLACE}/{dataset}"), 404, "NOT_FOUND")
+        for table in (datasets, holds):
+            connection.execute(sa.update(table).values(expires_at=time.time() - 1))
+    assert_problem(await house.client.get(f"{PLACE}/{dataset}"), 410, "EXPIRED")
     assert (await house.client.get(PLACE)).json()["datasets"] == []
-    house.storage.datasets.sweep(time.time())
     house.storage.artifacts.sweep(time.time())
     assert house.storage.artifacts.usage().count == 0
 
