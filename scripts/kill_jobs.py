@@ -46,6 +46,8 @@ VICTIMS: tuple[Victim, ...] = ("gateway", "job process", "TorchServe worker")
 SIGNS = {"job process": "service.jobs.process", "TorchServe worker": "model_service_worker"}
 #: Seconds that anything may take before the campaign gives up.
 PATIENCE_S = 600.0
+#: Seconds within which all progress from before a kill is told; nothing that was killed is back by then.
+SETTLE_S = 1.0
 
 
 class House:
@@ -190,7 +192,8 @@ def _killing(house: House, victim: Victim, kills: int, steps: int, alone: str, d
             house.kill(victim)
             tally.kills += 1
             tally.again.append(max(0, step - kept))
-            _goes_on(house, job, beyond=step)
+            time.sleep(SETTLE_S)
+            _goes_on(house, job, beyond=_step(house, job))
             tally.back.append(time.monotonic() - killed)
         tally.equal += _bits(_over(house, job)) == alone
     return tally

@@ -19,7 +19,7 @@ from service.settings import Settings
 log = logging.getLogger("rakinglight.jobs")
 
 #: Seconds before another is started; a longer pause, each time twice, where the last did not live long.
-FIRST_PAUSE_S, LONGEST_PAUSE_S, LONG_S = 0.1, 30.0, 10.0
+FIRST_PAUSE_S, LONGEST_PAUSE_S, LONG_S = 0.1, 5.0, 10.0
 #: Seconds that it has to mark what it was doing, once it is told to end.
 FAREWELL_S = 5.0
 #: The exit code of one that another would only follow: see `service.jobs.process`.
