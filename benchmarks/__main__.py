@@ -19,14 +19,16 @@ from typing import Any
 import numpy as np
 import skimage.data
 import torch
+from torch import nn
 
-from benchmarks import contenders, service, ways
+from benchmarks import attackers, contenders, service, ways
 from benchmarks.contenders import Contender, Job, Pixels, Spent
 from benchmarks.explainers import POINTS, Sizes, explainers
 from model_store.build import ensure
 from rakinglight import eight_bit
 from rakinglight.archives import find_archives, load_network, opened
 from rakinglight.card import Card
+from rakinglight.network import Network
 from rakinglight.subject import Subject
 
 HOME = Path(__file__).parents[1] / ".rakinglight"
@@ -53,6 +55,7 @@ class Row:
     ratio     the reference's ms over this one's: how many times as quick
     passes    through the network, an image
     rows      that the network was asked about, an image
+    back      rows that also went back, an image, as often as they did
     """
 
     model: str
@@ -62,6 +65,7 @@ class Row:
     ratio: float
     passes: float
     rows: float
+    back: float
 
 
 def main() -> None:
@@ -69,37 +73,50 @@ def main() -> None:
     sizes = Sizes(masks=100) if options.quick else Sizes()
     repetitions = 1 if options.quick else options.repetitions
     ensure([MODEL, ways.SMALL], HOME, print)
+    rows: list[Row] = []
     with ExitStack() as stack:
         server = None
         if options.engine != "none":
             print(f"Starting the service on {options.engine} ...", flush=True)
             server = stack.enter_context(service.running(options.engine, MODEL, HOME))
-        entrants, card = enter(server, sizes)
-        print(f"{len(entrants)} contenders, {repetitions} times each ...", flush=True)
-        rows = compare(measure(entrants, photographs(card), repetitions))
-    rows += compare(measure(*ways.small(HOME), repetitions))
-    if not options.quick:
-        rows += compare(measure(*ways.large(), repetitions))
+        network, module = loaded()
+        pictures = photographs(network.card)
+        if not options.attacks:
+            entrants = enter(network, module, server, sizes)
+            print(f"{len(entrants)} contenders, {repetitions} times each ...", flush=True)
+            rows += compare(measure(entrants, pictures, repetitions))
+        if options.attacks or not options.quick:
+            pictures = pictures[: 1 if options.quick else MANY]  # the same for all: what DeepFool takes is each one's
+            entrants = attackers.attackers(network, module, server, len(pictures))
+            print(f"{len(entrants)} who attack at length, once each ...", flush=True)
+            rows += compare(measure(entrants, pictures, 1))
+    if not options.attacks:
+        rows += compare(measure(*ways.small(HOME), repetitions))
+        if not options.quick:
+            rows += compare(measure(*ways.large(), repetitions))
     print(f"\n{machine(sizes)}\n\n{table(rows)}")
     if options.json:
         options.json.write_text(json.dumps({"machine": facts(), "rows": [asdict(row) for row in rows]}, indent=1))
 
 
-def enter(server: service.Service | None, sizes: Sizes) -> tuple[list[Contender], Card]:
-    """Everyone who takes part on the one trained network of the field's size."""
+def loaded() -> tuple[Network, nn.Module]:
+    """The one trained network of the field's size, as we run it and as the peers do."""
     archive = find_archives(HOME)[MODEL]
     network = load_network(archive, home=HOME)
     with opened(archive) as contents:
-        module = contents.module(network.card, contents.weights(network.card))
+        return network, contents.module(network.card, contents.weights(network.card))
+
+
+def enter(network: Network, module: nn.Module, server: service.Service | None, sizes: Sizes) -> list[Contender]:
+    """Everyone who takes part, but for those who attack at length."""
     found: list[Contender] = []
     for job, asked in contenders.ASKED.items():
         for images in (1, MANY):
             found.append(contenders.in_process(network, job, asked, images))
             if server:
-                found.append(contenders.through_service(server, MODEL, job, images))
+                found.append(contenders.through_service(server, MODEL, job, asked, images))
             found += contenders.peers(network.card, module, job, images)
-    found += explainers(network, module, sizes, photographs(network.card)[0])
-    return found, network.card
+    return found + explainers(network, module, sizes, photographs(network.card)[0])
 
 
 def photographs(card: Card) -> list[Pixels]:
@@ -118,7 +135,7 @@ def measure(
     times: dict[Contender, list[float]] = {entrant: [] for entrant in entrants}
     for entrant in entrants:
         entrant.work(pictures[:1])
-    spent = dict.fromkeys(entrants, Spent(0, 0))
+    spent = dict.fromkeys(entrants, Spent(0, 0, 0))
     for repetition in range(repetitions):
         images = islice(cycle(pictures), repetition, None)
         for entrant in entrants:
@@ -139,17 +156,18 @@ def compare(measured: dict[Contender, tuple[list[float], Spent]]) -> list[Row]:
     for who, (times, spent) in measured.items():
         seconds, images = statistics.median(times), len(times) * who.images
         ratio = reference[who.job] / seconds
-        rows.append(
-            Row(who.model, who.job, who.name, 1000 * seconds, ratio, spent.passes / images, spent.rows / images)
-        )
+        counts = (count / images for count in (spent.passes, spent.rows, spent.back))
+        rows.append(Row(who.model, who.job, who.name, 1000 * seconds, ratio, *counts))
     return sorted(rows, key=lambda row: (row.job, row.ms))
 
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown that reads as a table in a terminal too."""
-    heads = ["model", "job", "who", "ms an image", "times as quick", "passes an image", "rows an image"]
+    numbers = ["images a second", "times as quick", "passes an image", "rows an image", "rows back an image"]
+    heads = ["model", "job", "who", "ms an image", *numbers]
     cells = [
-        [row.model, row.job, row.contender, f"{row.ms:.1f}", f"{row.ratio:.2f}", f"{row.passes:.2f}", f"{row.rows:.2f}"]
+        [row.model, row.job, row.contender, f"{row.ms:.1f}", f"{1000 / row.ms:.2f}"]
+        + [f"{number:.2f}" for number in (row.ratio, row.passes, row.rows, row.back)]
         for row in rows
     ]
     widths = [max(len(line[i]) for line in [heads, *cells]) for i in range(len(heads))]
@@ -185,9 +203,14 @@ def machine(sizes: Sizes) -> str:
     return (
         f"On {f['processor']}, {f['cores']} cores, {f['threads']} torch threads, load {f['load']}, "
         f"{f['system']}; Python {f['python']}, {packages}.\n"
-        f"PGD takes {contenders.STEPS} steps; `rise` takes {sizes.masks:,} masks, `integrated_gradients` "
-        f"{POINTS} points. `sliding` covers {MODEL} and {ways.LARGE} with a window of {sizes.window} at a stride of "
-        f"{sizes.stride}, and {ways.SMALL}, whose input has 32 pixels a side, with one of 8 at 4. Captum has no RISE.\n"
+        f"PGD takes {contenders.STEPS} steps, and `pgd_40` {attackers.STEPS}; `rise` takes {sizes.masks:,} masks, "
+        f"`integrated_gradients` {POINTS} points. `sliding` covers {MODEL} and {ways.LARGE} with a window of "
+        f"{sizes.window} at a stride of {sizes.stride}, and {ways.SMALL}, whose input has 32 pixels a side, with one "
+        "of 8 at 4. Captum has no RISE.\n"
+        "`deepfool` looks among ten candidates in at most fifty steps. Ours then searches for the nearest picture that "
+        "is proven, which no peer does; `floats alone` is without. torchattacks' takes the gradients of all classes; "
+        "here it has a network of the ten likeliest.\n"
+        "A model call is a row: rows went forward, and rows back are gradients taken of them.\n"
         "Who is 1.00 times as quick is who the others are compared with. All maps of one formula were found to be the "
         "same before anybody's time was taken."
     )
@@ -205,7 +228,12 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--engine", choices=("torchserve", "local", "none"), default="torchserve", help="the service's")
     parser.add_argument("--repetitions", type=int, default=3, help="times that everyone's turn comes")
-    parser.add_argument("--quick", action="store_true", help="a look: one turn each, 100 masks, no vgg16")
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="a look: one turn each, 100 masks, no vgg16; of the long attacks one image, and only by --attacks",
+    )
+    parser.add_argument("--attacks", action="store_true", help="the long attacks alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser.parse_args()
 

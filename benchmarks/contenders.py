@@ -1,13 +1,14 @@
 """Who is measured: each takes the same images through the same network, and counts what it sends there.
 
 The job is `classify`, or PGD in ten steps of 2/255 in the l-infinity ball of 8/255 with no random start, or one of the
-explanations of `benchmarks.explainers`. In PGD ours looks at the image first, and judges the 8-bit picture and the
-exact tensor at the end: three forward rows that the peers do not spend. They run the plain module of the same archive
-in PyTorch's eager mode, as their users do.
+explanations of `benchmarks.explainers`, or one of the longer attacks of `benchmarks.attackers`. In PGD ours looks at
+the image first, and judges the 8-bit picture and the exact tensor at the end: three forward rows that the peers do not
+spend. They run the plain module of the same archive in PyTorch's eager mode, as their users do.
 """
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,27 +32,37 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # theirs: deprecated imports of SciPy's, and a pin of requests'
     import foolbox
     import torchattacks
-    from art.attacks.evasion import ProjectedGradientDescent
+    from art.attacks.evasion import DeepFool, ProjectedGradientDescent
     from art.estimators.classification import PyTorchClassifier
+    from foolbox.attacks.deepfool import L2DeepFoolAttack
 
 Pixels = np.ndarray[Any, Any]
-Job = Literal["classify", "pgd", "sliding", "rise", "integrated_gradients"]
+Job = Literal["classify", "pgd", "sliding", "rise", "integrated_gradients", "pgd_40", "deepfool"]
 
 EPS, ALPHA, STEPS = 8 / 255, 2 / 255, 10
+#: In the words of ours and Foolbox's.
+DEEPFOOL: Mapping[str, Any] = {"steps": 50, "candidates": 10, "overshoot": 0.02}
+#: The longest that the service gives a request: what is cut off at its deadline is no contender.
+DEADLINE_S = 600
 
 
 @dataclass(frozen=True)
 class Spent:
-    """What went through the network so far."""
+    """What went through the network so far.
+
+    passes, rows  forward, whether or not they went back too
+    back          rows that went back: of which a gradient was taken, as often as one was
+    """
 
     passes: int
     rows: int
+    back: int
 
     def __add__(self, more: Spent) -> Spent:
-        return Spent(self.passes + more.passes, self.rows + more.rows)
+        return Spent(self.passes + more.passes, self.rows + more.rows, self.back + more.back)
 
     def __sub__(self, before: Spent) -> Spent:
-        return Spent(self.passes - before.passes, self.rows - before.rows)
+        return Spent(self.passes - before.passes, self.rows - before.rows, self.back - before.back)
 
 
 @dataclass(frozen=True)
@@ -85,7 +96,7 @@ class Asked:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
     def of(self, model: str, picture: Pixels) -> Question:
-        return Question(self.operation, model, picture, self.method, self.parameters)
+        return Question(self.operation, model, picture, self.method, self.parameters, seconds=math.inf)
 
 
 #: What a service is asked for, too.
@@ -103,9 +114,10 @@ def in_process(network: Network, job: Job, asked: Asked, images: int, name: str 
             _ = run.result  # raises what went wrong
 
     def spent() -> Spent:
-        return Spent(sum(engine.counts.passes.values()), sum(engine.counts.rows.values()))
+        passes, rows = engine.counts.passes, engine.counts.rows
+        return Spent(sum(passes.values()), sum(rows.values()), rows["gradient"])
 
-    name = name or f"rakinglight, in process, {_runs(images)}"
+    name = name or f"rakinglight, in process, {at_once(images)}"
     return Contender(name, network.card.name, job, images, work, spent, turns=turns(job, images))
 
 
@@ -114,20 +126,20 @@ def turns(job: Job, images: int) -> int:
     return 3 if job in ASKED and images == 1 else 1
 
 
-def through_service(service: Service, model: str, job: Job, callers: int) -> Contender:
+def through_service(service: Service, model: str, job: Job, asked: Asked, callers: int) -> Contender:
     """The service over REST, asked by so many callers at once, one image each."""
-    asked = ASKED[job]
     client = service.client.model(model)
+    include = ["adversarial"] if asked.operation == "attack" else []
 
     def ask(picture: Pixels) -> None:
-        client.ask(asked.operation, picture, asked.method, include=[] if job == "classify" else ["adversarial"])
+        client.ask(asked.operation, picture, asked.method, include=include, deadline_s=DEADLINE_S, **asked.parameters)
 
     def work(pixels: Sequence[Pixels]) -> None:
         with ThreadPoolExecutor(callers) as threads:
             list(threads.map(ask, pixels))
 
     def spent() -> Spent:
-        return Spent(service.count("passes"), service.count("rows"))
+        return Spent(service.count("passes"), service.count("rows"), service.count("rows", "gradient"))
 
     name = f"rakinglight, {service.engine} service, {callers} caller{'s' if callers > 1 else ''}"
     return Contender(name, model, job, callers, work, spent, turns=turns(job, callers))
@@ -141,20 +153,26 @@ def peers(card: Card, module: nn.Module, job: Job, batch: int) -> list[Contender
         if job == "classify"
         else {"torchattacks": torchattacks_pgd, "Foolbox": foolbox_pgd, "ART": art_pgd}
     )
+    return [
+        peer(f"{name}, batch of {batch}", card, job, counted, make(counted, card), batch, first=not i and batch == 1)
+        for i, (name, make) in enumerate(doing.items())
+    ]
 
-    def contender(name: str, run: Callable[[Tensor], object], *, first: bool) -> Contender:
-        return Contender(
-            f"{name}, batch of {batch}",
-            card.name,
-            job,
-            batch,
-            lambda pixels: run(stacked(pixels)),
-            lambda: counted.spent,
-            reference=first and batch == 1,
-            turns=turns(job, batch),
-        )
 
-    return [contender(name, make(counted, card), first=i == 0) for i, (name, make) in enumerate(doing.items())]
+def peer(
+    name: str, card: Card, job: Job, network: Counted, run: Callable[[Tensor], object], batch: int, *, first: bool
+) -> Contender:
+    """One that takes so many images [n, C, H, W] at once; the reference if it is `first`."""
+    return Contender(
+        name,
+        card.name,
+        job,
+        batch,
+        lambda pixels: run(stacked(pixels)),
+        lambda: network.spent,
+        reference=first,
+        turns=turns(job, batch),
+    )
 
 
 class Counted(nn.Module):
@@ -163,12 +181,17 @@ class Counted(nn.Module):
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self.spent = Spent(0, 0)
+        self.spent = Spent(0, 0, 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        self.spent = Spent(self.spent.passes + 1, self.spent.rows + len(x))
+        self.spent += Spent(1, len(x), 0)
         logits: Tensor = self.network(x)
+        if logits.requires_grad:
+            logits.register_hook(self._back)  # type: ignore[no-untyped-call]
         return logits
+
+    def _back(self, slope: Tensor) -> None:
+        self.spent += Spent(0, 0, len(slope))
 
 
 def stacked(pixels: Sequence[Pixels]) -> Tensor:
@@ -191,27 +214,64 @@ def art_classify(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
     return lambda x: classifier.predict(x.numpy(), batch_size=len(x))
 
 
-def torchattacks_pgd(module: nn.Module, _: Card) -> Callable[[Tensor], object]:
-    attack = torchattacks.PGD(module, eps=EPS, alpha=ALPHA, steps=STEPS, random_start=False)
+def torchattacks_pgd(module: nn.Module, _: Card, steps: int = STEPS) -> Callable[[Tensor], object]:
+    attack = torchattacks.PGD(module, eps=EPS, alpha=ALPHA, steps=steps, random_start=False)
     return lambda x: attack(x, labels(module, x))
 
 
-def foolbox_pgd(module: nn.Module, _: Card) -> Callable[[Tensor], object]:
+def foolbox_pgd(module: nn.Module, _: Card, steps: int = STEPS) -> Callable[[Tensor], object]:
     model = foolbox.models.pytorch.PyTorchModel(module, bounds=(0, 1), device="cpu")
-    attack = foolbox.attacks.LinfPGD(abs_stepsize=ALPHA, steps=STEPS, random_start=False)
+    attack = foolbox.attacks.LinfPGD(abs_stepsize=ALPHA, steps=steps, random_start=False)
     return lambda x: attack.run(model, x, foolbox.criteria.Misclassification(labels(module, x)), epsilon=EPS)
 
 
-def art_pgd(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+def art_pgd(module: nn.Module, card: Card, steps: int = STEPS) -> Callable[[Tensor], object]:
     classifier = art_classifier(module, card)
 
     def run(x: Tensor) -> object:
         attack = ProjectedGradientDescent(
-            classifier, eps=EPS, eps_step=ALPHA, max_iter=STEPS, num_random_init=0, batch_size=len(x), verbose=False
+            classifier, eps=EPS, eps_step=ALPHA, max_iter=steps, num_random_init=0, batch_size=len(x), verbose=False
         )
         return attack.generate(x.numpy())  # asks for the labels itself
 
     return run
+
+
+class Likeliest(nn.Module):
+    """A network of which only some classes are left, by their numbers [k]."""
+
+    def __init__(self, network: nn.Module, classes: Tensor) -> None:
+        super().__init__()
+        self.network, self.classes = network, classes
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.network(x)
+        return logits[:, self.classes]
+
+
+def torchattacks_deepfool(module: nn.Module, x: Tensor) -> object:
+    found = []
+    for one in x:
+        with torch.no_grad():
+            classes = module(one[None])[0].topk(DEEPFOOL["candidates"]).indices
+        settings = {"steps": DEEPFOOL["steps"], "overshoot": DEEPFOOL["overshoot"]}
+        attack = torchattacks.DeepFool(Likeliest(module, classes).eval(), **settings)
+        found.append(attack(one[None], torch.tensor([0])))
+    return found
+
+
+def foolbox_deepfool(module: nn.Module, x: Tensor) -> object:
+    model = foolbox.models.pytorch.PyTorchModel(module, bounds=(0, 1), device="cpu")
+    attack = L2DeepFoolAttack(loss="logits", **DEEPFOOL)
+    return attack.run(model, x, foolbox.criteria.Misclassification(labels(module, x)))
+
+
+def art_deepfool(module: nn.Module, card: Card) -> Callable[[Tensor], object]:
+    classifier = art_classifier(module, card)
+    settings = {"max_iter": DEEPFOOL["steps"], "nb_grads": DEEPFOOL["candidates"], "epsilon": DEEPFOOL["overshoot"]}
+    attack = DeepFool(classifier, **settings, batch_size=1, verbose=False)
+    # One by one: its candidates are those of all images that it is given together.
+    return lambda x: [attack.generate(one[None].numpy()) for one in x]
 
 
 def art_classifier(module: nn.Module, card: Card) -> Any:
@@ -220,5 +280,5 @@ def art_classifier(module: nn.Module, card: Card) -> Any:
     )
 
 
-def _runs(images: int) -> str:
+def at_once(images: int) -> str:
     return "alone" if images == 1 else f"{images} runs at once"

@@ -27,12 +27,13 @@ class Service:
     url: str
     client: Client
 
-    def count(self, what: str) -> int:
-        """How many `passes` or `rows` its engine has counted, of all kinds."""
+    def count(self, what: str, kind: str = "") -> int:
+        """How many `passes` or `rows` its engine has counted, of one kind of query or of all."""
         with urlopen(f"{self.url}/metrics", timeout=10) as reply:
             lines = reply.read().decode().splitlines()
         name = f"rakinglight_engine_{what}_total{{"
-        return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)))
+        counted = [line for line in lines if line.startswith(name) and (not kind or f'kind="{kind}"' in line)]
+        return int(sum(float(line.rpartition(" ")[2]) for line in counted))
 
 
 @contextmanager

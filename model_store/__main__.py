@@ -67,11 +67,14 @@ def show(home: Home = HOME) -> None:
 
 
 @app.command()
-def train(name: Annotated[str, typer.Argument(help="A recipe whose weights are made here.")]) -> None:
+def train(
+    name: Annotated[str, typer.Argument(help="A recipe whose weights are made here.")],
+    detector: Annotated[bool, typer.Option("--detector", help="Its detector alone; the network stays.")] = False,
+) -> None:
     """Train a network anew and, if it is as good as its recipe says, replace its weights and their digest."""
     from model_store import from_recipe
 
-    typer.echo(from_recipe.train(name))
+    typer.echo(from_recipe.train(name, detector_only=detector))
 
 
 def _measure(archive: Path, home: Path) -> None:

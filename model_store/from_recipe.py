@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 import warnings
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from shutil import copyfile
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from model_store.build import RECIPES, Record, Say, check_name, digest, pack
-from rakinglight.archives import CARD, CODE, GRAPH, WEIGHTS, find_recipe, run_recipes
+from rakinglight.archives import CARD, CODE, DETECTOR, GRAPH, WEIGHTS, find_recipe, run_recipes
 from rakinglight.backends.onnx_backend import OnnxBackend
 from rakinglight.backends.torch_backend import Normalized
 from rakinglight.card import Card
+from rakinglight.detector import Detector
 from rakinglight.errors import BadParameter, InternalError, NotFound, Unreadable, near
 from rakinglight.recipe import Recipe
 
@@ -65,6 +67,8 @@ def build(recipe: Recipe, file: Path, home: Path, say: Say, weights: Path | None
     """
     check_name(recipe.name)
     arguments = [str(file.resolve()), f"--name={recipe.name}"]
+    # A detector knows the codes of its own network only.
+    detector = (file.parent / recipe.detector).resolve() if recipe.detector and not weights else None
     if weights:
         arguments.append(f"--weights={weights.resolve()}")
     else:
@@ -76,9 +80,14 @@ def build(recipe: Recipe, file: Path, home: Path, say: Say, weights: Path | None
         safetensors.torch.save_file(tensors, folder / WEIGHTS)
         copyfile(file, folder / CODE)
         card = described(recipe, network, digest(folder / WEIGHTS))
+        if detector:
+            copyfile(checked(detector), folder / DETECTOR)
+            about = Detector.from_bytes(detector.read_bytes()).fitting(card).about
+            card = replace(card, detector=about.false_positive_rate)
         (folder / CARD).write_text(card.to_json(), "utf-8")
         scores = _with_graph(network, card, folder / GRAPH)
-        archive = pack(folder, recipe.name, recipe.version, home, Record.of(arguments, (file, weights)))
+        sources = [file, weights, *([detector] if detector else [])]
+        archive = pack(folder, recipe.name, recipe.version, home, Record.of(arguments, sources))
     say(f"{archive}: {len(card.labels)} classes, {len(card.layers)} layers, {scores}.")
     return archive
 
@@ -111,10 +120,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
     Raises NotFound, Unreadable.
     """
-    if not path.is_file():
-        raise NotFound(f"There is no weights file {path}.")
-    if beside(path).exists() and (expected := beside(path).read_text("utf-8").split()[0]) != digest(path):
-        raise Unreadable(f"{path} has not the digest {expected[:12]}… that {beside(path).name} gives for it.")
+    checked(path)
     try:
         if path.suffix == ".safetensors":
             return safetensors.torch.load_file(path)
@@ -127,6 +133,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not isinstance(tensors, dict) or not all(isinstance(tensor, Tensor) for tensor in tensors.values()):
         raise Unreadable(f"{path} holds a {type(tensors).__name__}, no state dict; save `network.state_dict()`.")
     return tensors
+
+
+def checked(path: Path) -> Path:
+    """`path`, if it is there and has the digest beside it, where there is one. Raises NotFound, Unreadable."""
+    if not path.is_file():
+        raise NotFound(f"There is no weights file {path}.")
+    if beside(path).exists() and (expected := beside(path).read_text("utf-8").split()[0]) != digest(path):
+        raise Unreadable(f"{path} has not the digest {expected[:12]}… that {beside(path).name} gives for it.")
+    return path
 
 
 def described(recipe: Recipe, network: nn.Module, sha256: str) -> Card:
@@ -210,25 +225,42 @@ def disagreement(network: nn.Module, card: Card, graph: Path) -> float:
     return float(off.abs().max() / right.abs().max())
 
 
-def train(name: str) -> str:
-    """Train the network `name` anew and put its weights and their digest in place. Returns what came of it.
+def train(name: str, *, detector_only: bool = False) -> str:
+    """Train the network `name` and its detector anew, and put both in place, with their digests.
 
-    Its recipe file has `train() -> (network, accuracy)`, and `ACCURACY`, which has to be reached. Raises BadParameter.
+    detector_only  the network stays as it is
+    Returns what came of it. Raises BadParameter, and InternalError where a figure is not what the recipe says.
     """
     ((file, recipe),) = find(name)
-    module = sys.modules[recipe.network.__module__]
-    if not hasattr(module, "train") or callable(recipe.weights):
+    if recipe.train is None or callable(recipe.weights):
         raise BadParameter(f"The weights of {name} are not made here: {recipe.provenance}")
-    network, accuracy = module.train()
-    if accuracy < module.ACCURACY:
-        raise InternalError(
-            f"{name} reached {accuracy:.1%}, its recipe says {module.ACCURACY:.1%}; nothing was replaced."
-        )
-    weights = (file.parent / recipe.weights).resolve()
-    safetensors.torch.save_file(network.state_dict(), weights)
-    weights.chmod(0o644)
-    beside(weights).write_text(f"{digest(weights)}  {weights.name}\n", "utf-8")
-    return f"{weights}: {accuracy:.1%} of the test set, digest {digest(weights)}."
+    if detector_only and recipe.train_detector is None:
+        raise BadParameter(f"{name} has no detector; leave --detector out to train the network.")
+    weights, said = (file.parent / recipe.weights).resolve(), []
+    if detector_only:
+        network = filled(recipe, weights)
+    else:
+        network, figures = recipe.train()
+        if short := {figure: least for figure, least in recipe.reaches.items() if not figures[figure] >= least}:
+            raise InternalError(f"{name} has {_told(figures)}; its recipe says {_told(short)}; nothing was replaced.")
+        tensors = {key: tensor.contiguous() for key, tensor in network.state_dict().items()}
+        said.append(_kept(safetensors.torch.save(tensors), weights, figures))
+    if recipe.train_detector is not None:
+        detector, figures = recipe.train_detector(network)
+        said.append(_kept(detector.to_bytes(), (file.parent / recipe.detector).resolve(), figures))
+    return "\n".join(said)
+
+
+def _kept(data: bytes, path: Path, figures: Mapping[str, float]) -> str:
+    """Put `data` and its digest in place. Returns what came of it in a line."""
+    path.write_bytes(data)
+    path.chmod(0o644)
+    beside(path).write_text(f"{digest(path)}  {path.name}\n", "utf-8")
+    return f"{path}: {_told(figures)} of the test set, digest {digest(path)}."
+
+
+def _told(figures: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {figure:.1%}" for name, figure in figures.items())
 
 
 def beside(weights: Path) -> Path:

@@ -4,6 +4,7 @@
     network.safetensors    its weights
     network.py             the recipe that builds its module; absent where the network came as an ONNX file
     network.onnx           the same network for ONNX Runtime; it takes normalised pixels
+    detector.safetensors   a detector of adversarial images (`rakinglight.detector`), where the recipe has one
     rakinglight_handler.py, MAR-INF/MANIFEST.json    for TorchServe
 
 An archive holds code that a worker runs: only the operator puts archives where a worker finds them. What is checked
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rakinglight.backends.torch_backend import TorchBackend
+    from rakinglight.detector import Detector
     from rakinglight.network import Known, Network
     from rakinglight.recipe import Recipe
 
 log = logging.getLogger("rakinglight.archives")
 
 CARD, WEIGHTS, CODE, GRAPH = "card.json", "network.safetensors", "network.py", "network.onnx"
+DETECTOR = "detector.safetensors"
 
 
 def find_archives(home: Path) -> dict[str, Path]:
@@ -73,7 +76,7 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
         known: Known = Probes(home / "probes.json", card.sha256) if home else measured_now
         weights = archive.weights(card)
         scorers: list[Scorer] = []
-        gradient = None
+        gradient = detector = None
         if GRAPH in archive:
             graph = archive.read(GRAPH)
             scorers.append(OnnxBackend(graph, card.mean, card.std, threads=torch.get_num_threads()))
@@ -82,7 +85,10 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
             gradient = TorchBackend(module, card.mean, card.std, device=device or best_device())
             gradient.accompany(card.input_shape, known)
             scorers.append(gradient)
+        if card.detector is not None:
+            detector = archive.detector(card)
     network = _with_patches(Network.probed(card, scorers, gradient, known), gradient, known)
+    network = replace(network, detector=detector)
     told = {"forward": network.forward_ladder, "gradient": network.gradient_ladder}
     counts = "; ".join(f"{kind} {', '.join(map(str, ladder.counts))}" for kind, ladder in told.items() if ladder)
     log.info("%s: rows of a pass: %s", card.name, counts)  # few where the machine was busy when they were measured
@@ -149,6 +155,15 @@ class Archive:
                 "changed or damaged after it was built; build the archive again."
             )
         return weights
+
+    def detector(self, card: Card) -> Detector:
+        """The detector that `card` speaks of. Raises Unreadable where there is another, or none."""
+        from rakinglight.detector import Detector
+
+        found = Detector.from_bytes(self.read(DETECTOR)).fitting(card)
+        if found.about.false_positive_rate != card.detector:
+            raise Unreadable(f"{DETECTOR} in {self.path} is not the one that its card speaks of; build it again.")
+        return found
 
     def module(self, card: Card, weights: bytes) -> nn.Module:
         """The network itself: its recipe's module with the weights in it."""

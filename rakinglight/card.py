@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -21,6 +21,7 @@ class Card:
     layers       name -> output shape of one image, in the order of the forward pass
     differentiable  False for an ONNX file: every `Forward` method works, no `Gradient` does
     tells_logits  False for a black box that tells probabilities alone: only their ratios are known of the logits
+    detector     the share of clean images that its detector of adversarial ones rejects; None: it has no detector
     sha256       of the weights (the ONNX file, where there is nothing else)
     """
 
@@ -36,6 +37,7 @@ class Card:
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     differentiable: bool = True
     tells_logits: bool = True
+    detector: float | None = None
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -105,8 +107,38 @@ class Card:
                 f"{self.name} tells probabilities and no logits; ask for score probability or log_probability.",
             )
 
+    def check_detector(self) -> None:
+        """Raise BadParameter where there is none."""
+        if self.detector is None:
+            raise BadParameter.at(
+                "/parameters/detector",
+                f"{self.name} has no detector of adversarial images: leave detector out, or ask a model that has one, "
+                "as the description of each says.",
+            )
+
     def check_layer(self, layer: str) -> str:
         """`layer`, if the network has it. Raises NotFound with the near names."""
         if layer not in self.layers:
             raise NotFound(f"{self.name} has no layer {layer!r}: {near(layer, self.layers)}")
         return layer
+
+
+def check_others(names: Sequence[str], card: Card, others: Mapping[str, Card], pointer: str = "") -> None:
+    """Raise BadParameter unless each of `names` is among `others`, is not `card`'s own, and tells the same classes.
+
+    pointer  where the names are listed; by default among the parameters, as `models`
+    """
+    pointer = pointer or "/parameters/models"
+    for i, name in enumerate(names):
+        if name == card.name:
+            detail = f"{name!r} is the model that is asked itself; name others."
+        elif name not in others:
+            known = [other for other in others if other != card.name]
+            detail = f"There is no model {name!r}: {near(name, known)}"
+        elif others[name].labels != card.labels:
+            detail = f"{name} has other labels than {card.name}, so neither knows what the other means by a class."
+        elif others[name].input_shape[0] != card.input_shape[0]:
+            detail = f"{name} takes {others[name].input_shape[0]} channels, and {card.name} {card.input_shape[0]}."
+        else:
+            continue
+        raise BadParameter.at(f"{pointer}/{i}", detail)

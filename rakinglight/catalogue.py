@@ -15,22 +15,37 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from rakinglight import operations, trust
+from rakinglight.algorithms.apgd import apgd
+from rakinglight.algorithms.auto import auto
 from rakinglight.algorithms.deconvnet import deconvnet
+from rakinglight.algorithms.deepfool import deepfool
 from rakinglight.algorithms.fgsm import fgsm
 from rakinglight.algorithms.grad_cam import grad_cam
 from rakinglight.algorithms.gradient import gradient
+from rakinglight.algorithms.gradient_step import gradient_step
 from rakinglight.algorithms.gradient_x_input import gradient_x_input
 from rakinglight.algorithms.guided_backprop import guided_backprop
 from rakinglight.algorithms.integrated_gradients import integrated_gradients
+from rakinglight.algorithms.lbfgs import check_norm, lbfgs
+from rakinglight.algorithms.least_likely import least_likely
+from rakinglight.algorithms.linear import linear
+from rakinglight.algorithms.most_likely import most_likely
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.algorithms.rise import check_cells, rise
 from rakinglight.algorithms.second_order import second_order
 from rakinglight.algorithms.sliding import sliding, window_and_stride
 from rakinglight.algorithms.smoothgrad import smoothgrad
+from rakinglight.algorithms.square import square
+from rakinglight.algorithms.transfer import transfer
+from rakinglight.algorithms.universal import fits, universal
+from rakinglight.algorithms.universal_deepfool import deepfool as universal_deepfool
+from rakinglight.algorithms.universal_gradient import gradient as universal_gradient
 from rakinglight.algorithms.vargrad import vargrad
 from rakinglight.card import Card
+from rakinglight.defenses import Chain
 from rakinglight.errors import FIELDS, BadParameter, FieldError, NotFound, near, shown
 from rakinglight.method import Method
+from rakinglight.operations.robustness import complete, summarize
 from rakinglight.parameters import A_CLASS, PerImage, Rank
 from rakinglight.queries import Algorithm
 
@@ -39,9 +54,15 @@ from rakinglight.queries import Algorithm
 class Operation:
     """What can be asked of a model, and the methods by which it is done.
 
-    include  the arrays and pictures of a result, which may be left out
-    picture  the one of `include` that `Accept: image/png` answers with, if there is one
-    reserve  rows kept for what a run does after it was told to stop
+    include    the arrays and pictures of a result, which may be left out
+    picture    the one of `include` that `Accept: image/png` answers with, if there is one
+    reserve    rows kept, of each image, for what a run does after it was told to stop
+    together   whether a run is about all images of a request, and not about one. It returns {"results": one an image,
+               "summary": what there is to say of all}, takes its time, and so is always a job
+    own_size   whether a run changes the image at its own size, and does not only look at it as the model sees it
+    complete   parameters as they were read, and the model's card -> the same, with what only the operation knows filled
+               in. Raises BadParameter
+    summarize  the entries of the images that were answered, and the parameters -> what there is to say of all images
     """
 
     run: Callable[..., Algorithm[dict[str, Any]]]
@@ -50,6 +71,10 @@ class Operation:
     picture: str | None = None
     reserve: int = 0
     scope: str = "explain"
+    together: bool = False
+    own_size: bool = False
+    complete: Callable[[dict[str, Any], Card], dict[str, Any]] | None = None
+    summarize: Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], dict[str, Any]] | None = None
     _models: dict[str, type[BaseModel]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -134,7 +159,7 @@ class Operation:
                 )
         model = self.read(method, parameters)
         filled = model.model_dump(mode="json")
-        for name in ("target", "label"):
+        for name in ("target", "label", "labels"):
             for reference in _listed(getattr(model, name, None)):
                 _check_class(reference, card, f"/parameters/{name}")
         if getattr(model, "norm", None) == "linf" and getattr(model, "epsilon", 0) > 1:
@@ -145,6 +170,14 @@ class Operation:
             )
         if "score" in filled:
             card.check_score(filled["score"])
+        if filled.get("detector"):
+            card.check_detector()
+            if Chain(getattr(model, "defense", ())).random:
+                raise BadParameter.at(
+                    "/parameters/detector",
+                    "The defence is random, and a detector would say something else of each draw; leave one of the two "
+                    "out.",
+                )
         for layer in getattr(model, "layers", ()):
             card.check_layer(layer)
         if "layer" in filled:
@@ -153,6 +186,8 @@ class Operation:
             method.check(filled, card.input_shape)
         if method and hasattr(model, "evaluate") and hasattr(model, "boxes"):
             trust.check(model.evaluate, model.boxes, card, method.name, signed=method.signed)
+        if self.complete:
+            filled = self.complete(filled, card)
         each: list[dict[str, Any]] = [dict(filled) for _ in range(images)]
         for name, value in filled.items():
             if isinstance(value, list) and _per_image(type(model), name):
@@ -193,11 +228,44 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             operations.attack,
-            methods=(Method(fgsm), Method(pgd)),
+            methods=(
+                Method(fgsm),
+                Method(linear),
+                Method(gradient_step),
+                Method(least_likely, defaults={"target": Rank(rank=-1)}),
+                Method(most_likely, defaults={"target": Rank(rank=1)}, fools=False),
+                Method(deepfool),
+                Method(lbfgs, fits=check_norm),
+                Method(universal, fits=fits, scores_only=True),
+                Method(pgd),
+                Method(apgd),
+                Method(square, scores_only=True),
+                Method(auto),
+                Method(transfer, scores_only=True),
+            ),
             include=("adversarial", "exact", "perturbation"),
             picture="adversarial",
+            own_size=True,
             reserve=2,
             scope="attack",
+        ),
+        Operation(
+            operations.robustness,
+            include=("chart",),
+            picture="chart",
+            scope="attack",
+            own_size=True,
+            complete=complete,
+            summarize=summarize,
+        ),
+        Operation(
+            operations.universal,
+            methods=(Method(universal_deepfool), Method(universal_gradient)),
+            include=("perturbation", "picture", "chart"),
+            picture="picture",
+            reserve=3,
+            scope="attack",
+            together=True,
         ),
     )
 }
@@ -224,7 +292,8 @@ def _fields(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:
         hint = hints[name]
         if PerImage in getattr(hint, "__metadata__", ()):
             hint = hint | list[get_args(hint)[0]]  # type: ignore[misc]
-        fields[name] = (hint, signature.parameters[name].default)
+        default = signature.parameters[name].default
+        fields[name] = (hint, ... if default is inspect.Parameter.empty else default)  # as pydantic says: required
     return fields
 
 
@@ -256,7 +325,9 @@ def _taught(e: ValidationError, model: type[BaseModel], parameters: Mapping[str,
         pointer = f"/parameters/{name}"
         if pointer in errors:
             continue
-        if _per_image(model, name):  # of the many forms of a class, pydantic says for each why it is not that one
+        if found["type"] == "missing" and len(found["loc"]) == 1:
+            errors[pointer] = f"{name} is missing. {model.model_fields[name].description}"
+        elif _per_image(model, name):  # of the many forms of a class, pydantic says for each why it is not that one
             errors[pointer] = f"{name} is {shown(parameters[name])}: a class is {A_CLASS}; a list has one an image."
         else:
             # As the caller wrote it: '-1' where a fraction was read, but of a list or an object the part at fault.

@@ -188,8 +188,9 @@ def command(operation: Operation) -> Callable[..., None]:
         del own["method"]
     if operation.name != "attack":
         del own["fail_on"]
+    taken = {f"--{name.replace('_', '-')}" for name in own}
     first = [own.pop(name) for name in ("context", "images", "model", "method") if name in own]
-    set_ = options(operation, several=("target",) if comparable(operation) else ())
+    set_ = options(operation, several=("target",) if comparable(operation) else (), taken=taken)
     ask.__signature__ = inspect.Signature([*first, *set_, *own.values()])  # type: ignore[attr-defined]
     return ask
 

@@ -15,10 +15,10 @@ import typer
 from rakinglight import catalogue
 from rakinglight.client import Client
 from rakinglight.errors import JobCancelled, RakinglightError, Unavailable
-from rakinglight.jobs import OVER, ServiceJob, State
+from rakinglight.jobs import ServiceJob
 from rakinglight.options import either
-from rakinglight.results import Progress
-from rakinglight.tables import age, answered, local_time, table
+from rakinglight.results import OVER, Progress, State
+from rakinglight.tables import age, local_time, table
 from rakinglight.terminal import (
     AsJson,
     FailOn,
@@ -33,6 +33,7 @@ from rakinglight.terminal import (
     judge,
     keep,
     numbered,
+    print_answers,
     print_table,
     say,
     show,
@@ -104,7 +105,7 @@ def show_(
         print_table(_facts(found))
         if answers:
             typer.echo()
-            print_table(answered(operation.name, names, answers))
+            print_answers(operation, names, answers)
 
 
 @app.command()

@@ -22,10 +22,20 @@ from typing import Any, Generic, Protocol, Self, TypeVar, get_args, overload
 from rakinglight.call import Call, Image, Method, Reply
 from rakinglight.errors import BadParameter, NotFound, near, shown
 from rakinglight.flows import Address, segment
-from rakinglight.jobs import AsyncJob, Job, ServiceJob, State, Stream, answered
+from rakinglight.jobs import AsyncJob, Job, ServiceJob, Stream, answered
 from rakinglight.over_http import AsyncHttpTransport, HttpTransport
 from rakinglight.packing import packed
-from rakinglight.results import Answer, Attack, Classification, Occlusion, Progress, Saliency
+from rakinglight.results import (
+    Answer,
+    Attack,
+    Classification,
+    Occlusion,
+    Progress,
+    Robustness,
+    Saliency,
+    State,
+    Universal,
+)
 
 A = TypeVar("A", bound=Answer)
 
@@ -127,6 +137,18 @@ class Client:
         """Forget a dataset. Jobs that are about it keep what they need."""
         self._service.run(self._service.address.delete(f"datasets/{segment(dataset)}"))
 
+    def perturbations(self) -> Iterator[dict[str, Any]]:
+        """The universal perturbations that you have had made, newest first."""
+        return self._service.news(self._service.address.pages("perturbations", "perturbations"))
+
+    def perturbation(self, perturbation: str) -> dict[str, Any]:
+        """The perturbation of this id: for which model it was made, and how many images it fools. Raises NotFound."""
+        return dict(self._service.run(self._service.address.get(f"perturbations/{segment(perturbation)}")))
+
+    def delete_perturbation(self, perturbation: str) -> None:
+        """Forget a perturbation."""
+        self._service.run(self._service.address.delete(f"perturbations/{segment(perturbation)}"))
+
     @property
     def _service(self) -> HttpTransport:
         if not isinstance(self._transport, HttpTransport):
@@ -148,6 +170,8 @@ class Model:
         self.saliency: Asking[Saliency] = Asking(self, "saliency")
         self.occlusion: Asking[Occlusion] = Asking(self, "occlusion")
         self.attack: Asking[Attack] = Asking(self, "attack")
+        self.robustness: Asking[Robustness] = Asking(self, "robustness")
+        self.universal: Asking[Universal] = Asking(self, "universal")
 
     def __repr__(self) -> str:
         return f"<Model {_named(self.name, self.version)} of {self._transport}>"
@@ -265,6 +289,16 @@ class AsyncClient:
     async def delete_dataset(self, dataset: str) -> None:
         await self._transport.run(self._transport.address.delete(f"datasets/{segment(dataset)}"))
 
+    def perturbations(self) -> AsyncGenerator[dict[str, Any], None]:
+        return self._transport.news(self._transport.address.pages("perturbations", "perturbations"))
+
+    async def perturbation(self, perturbation: str) -> dict[str, Any]:
+        address = self._transport.address
+        return dict(await self._transport.run(address.get(f"perturbations/{segment(perturbation)}")))
+
+    async def delete_perturbation(self, perturbation: str) -> None:
+        await self._transport.run(self._transport.address.delete(f"perturbations/{segment(perturbation)}"))
+
 
 class AsyncModel:
     """`Model`, for asyncio."""
@@ -277,6 +311,8 @@ class AsyncModel:
         self.saliency: AsyncAsking[Saliency] = AsyncAsking(self, "saliency")
         self.occlusion: AsyncAsking[Occlusion] = AsyncAsking(self, "occlusion")
         self.attack: AsyncAsking[Attack] = AsyncAsking(self, "attack")
+        self.robustness: AsyncAsking[Robustness] = AsyncAsking(self, "robustness")
+        self.universal: AsyncAsking[Universal] = AsyncAsking(self, "universal")
 
     def __repr__(self) -> str:
         return f"<AsyncModel {_named(self.name, self.version)} of {self._transport}>"

@@ -25,6 +25,7 @@ def describe(card: Card) -> dict[str, Any]:
             "std": list(card.std),
         },
         "differentiable": card.differentiable,
+        "detector": None if card.detector is None else {"false_positive_rate": card.detector},
         "labels": list(card.labels),
         "layers": [{"name": layer, "shape": list(shape)} for layer, shape in card.layers.items()],
         "operations": [_described(operation) for operation in OPERATIONS.values()],

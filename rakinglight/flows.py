@@ -28,8 +28,8 @@ import numpy as np
 
 from rakinglight import __version__, reply
 from rakinglight.call import DEADLINE_S, Call, Reply, ServiceAway
-from rakinglight.errors import BadParameter, InternalError, RakinglightError, Unavailable, from_problem
-from rakinglight.results import Progress, is_reference
+from rakinglight.errors import BadParameter, InternalError, JobCancelled, RakinglightError, Unavailable, from_problem
+from rakinglight.results import OVER, Progress, is_reference
 
 R = TypeVar("R")
 
@@ -44,6 +44,10 @@ PATIENCE_S = 300.0
 LONGEST_PAUSE_S = 2.0
 #: Seconds that a service may take to look through an uploaded dataset.
 UPLOAD_S = 600.0
+#: Operations that a service answers with a job, always.
+ALWAYS_JOBS = frozenset({"universal"})
+#: Seconds between two looks at such a job.
+LOOK_S = 0.25
 #: Entries of a list that are asked for at once.
 PAGE_SIZE = 100
 
@@ -224,12 +228,18 @@ class Address:
     def ask(self, call: Call) -> Flow[Reply]:
         """The reply to `call`. Arrays are asked for as NPZ, a quarter smaller than base64 and as exact."""
         response = yield from self.sent(self._of(call, NPZ))
+        if response.status_code == httpx2.codes.ACCEPTED:  # it takes its time, and is a job whoever asks
+            return dict((yield from self._done(read(response)["id"], tell=False)))
         if response.headers.get("Content-Type", "").startswith(NPZ) and not response.is_error:
             return dict((yield from self.fetched(reply.from_npz(response.content))))
         return dict((yield from self.fetched(reply.from_json(read(response)))))
 
     def stream(self, call: Call) -> Flow[None]:
         """Tell the progress of `call`, and its reply as the last."""
+        if call.operation in ALWAYS_JOBS:
+            members = yield from self.submit(call)
+            yield News((yield from self._done(members["id"], tell=True)))
+            return
         yield from self.listening(self._of(call, EVENTS))
         try:
             while (event := (yield Hear())) is not None:
@@ -250,6 +260,27 @@ class Address:
         headers = {"Prefer": "respond-async"}
         request = self.request("POST", call.path, call.body, seconds=DEADLINE_S + MARGIN_S, headers=headers)
         return dict(read((yield from self.sent(request))))
+
+    def _done(self, job: str, *, tell: bool) -> Flow[Any]:
+        """The reply of `job`, waited for; with `tell`, its progress on the way."""
+        told, patience = None, Patience()
+        while True:
+            try:
+                members = yield from self.get(f"jobs/{segment(job)}", retries=0)
+            except Unavailable as e:
+                yield patience.after(e)
+                continue
+            patience = Patience()
+            if tell and members["progress"] not in (None, told):
+                told = members["progress"]
+                yield News(Progress.read(told))
+            if "result" in members:
+                return (yield from self.fetched(reply.from_json(members["result"])))
+            if members["state"] in OVER:
+                if members["problem"] is None:
+                    raise JobCancelled(f"{job} was cancelled, and its partial result has what it found.")
+                raise from_problem(members["problem"])
+            yield LOOK_S
 
     def upload(self, name: str, content: bytes, media_type: str) -> Flow[dict[str, Any]]:
         """The members of the dataset that `content` became."""

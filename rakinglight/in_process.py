@@ -62,7 +62,7 @@ class InProcess:
 
     def __init__(self) -> None:
         self._cards: dict[str, Card] = {}
-        self._workers: dict[str, Worker] = {}
+        self._workers: dict[frozenset[str], Worker] = {}
         self._starting = threading.Lock()
 
     def models(self) -> list[dict[str, Any]]:
@@ -107,21 +107,25 @@ class InProcess:
             raise NotFound(f"{name} has no version {version!r}; there is {card.version!r}.")
         return card
 
-    def worker(self, card: Card) -> Worker:
-        """The worker of a model; it is started if there is none. Raises EngineAway where torch is not installed."""
+    def worker(self, card: Card, *others: Card) -> Worker:
+        """The worker of a model, which knows others too; it is started if there is none.
+
+        Raises EngineAway where torch is not installed.
+        """
+        names = frozenset(each.name for each in (card, *others))
         with self._starting:
-            if card.name not in self._workers:
+            if names not in self._workers:
                 try:
                     from rakinglight.worker import Worker
 
-                    network = self.load_network(card)
+                    networks = [self.load_network(each) for each in (card, *others)]
                 except ModuleNotFoundError as e:
                     raise EngineAway(
                         f"An engine in this process needs {e.name}, which is not installed: "
                         "pip install 'rakinglight[engine,cpu]', or let a service do the work, by its URL."
                     ) from e
-                self._workers[card.name] = Worker([network])
-            return self._workers[card.name]
+                self._workers[names] = Worker(networks)
+            return self._workers[names]
 
 
 class FromArchives(InProcess):
@@ -193,6 +197,8 @@ class _LocalStream:
             compare=call.compare,
             include=call.include,
         )
+        others = {name: self._transport.card(name) for name in plan.others}
+        plan.check_others(others)
         pixels = [_pixels(image, card, i) for i, image in enumerate(call.images)]
         questions = plan.questions(
             pixels,
@@ -203,7 +209,7 @@ class _LocalStream:
         if self._watched:
             questions = plan.watched(questions)
         bodies: dict[int, Mapping[str, Any]] = {}
-        for number, frame in self._frames(self._transport.worker(card), questions):
+        for number, frame in self._frames(self._transport.worker(card, *others.values()), questions):
             if frame.kind == "progress":
                 yield Progress.read(plan.progress(number, questions[number].pixels, frame.body))
             elif frame.kind == "problem":

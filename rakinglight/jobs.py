@@ -1,9 +1,11 @@
 """Work that is not waited for. At a service it is a job, which outlives its caller; here it is a thread.
 
-job = model.attack.submit("cat.jpg", "pgd", steps=1000)
-job.id                                  # client.job(id) finds it again, from anywhere
-for news in job.events(): ...           # progress, and the answer as the last
-job.result()                            # or just the answer
+    job = model.attack.submit("cat.jpg", "pgd", steps=1000)
+    job.id                                  # client.job(id) finds it again, from anywhere
+    for news in job.events(): ...           # progress, and the answer as the last
+    job.result()                            # or just the answer
+
+`Job` is what both can do, and `AsyncJob` the same with `await`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, Self, TypeVar
 
 import httpx2
 
@@ -21,7 +23,7 @@ from rakinglight import reply
 from rakinglight.call import DEADLINE_S, Reply
 from rakinglight.errors import JobCancelled, RakinglightError, Unavailable, from_problem
 from rakinglight.flows import EVENTS, Address, Flow, Hear, News, Patience, segment
-from rakinglight.results import Progress, answers
+from rakinglight.results import OVER, Progress, State, answers
 
 if TYPE_CHECKING:
     from rakinglight.over_http import AsyncHttpTransport, HttpTransport
@@ -29,9 +31,6 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
 
-State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
-#: States that nothing leaves any more.
-OVER: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 #: Seconds between two looks at a job whose result is waited for: few at first, and never more than the last.
 FIRST_LOOK_S, LONGEST_LOOK_S = 0.05, 1.0
 

@@ -16,8 +16,8 @@ R = TypeVar("R")
 class Method(Generic[R]):
     """An algorithm that callers may name.
 
-    What it takes by position, the operation offers (`x`, `goal`, `score`, `noise`, `state`) and it takes what it names;
-    what it takes by keyword alone are the caller's parameters.
+    What it takes by position, the operation offers (`x`, `goal`, `score`, `noise`, `state`, `logits`, …) and it takes
+    what it names; what it takes by keyword alone are the caller's parameters.
 
     defaults  those of the operation's parameters that are others by this method
     fits      takes the shape of the image, [C, H, W], and what it names of the parameters; raises BadParameter where
@@ -25,16 +25,26 @@ class Method(Generic[R]):
     signed    whether its `Map.signed` can be multiplied by changes of the image's values: it is a slope, or what each
               adds to the score. Not so of `sliding`, whose numbers by channel are the drops of whole windows, each
               counted for every value that it covers
+    fools     of an attack, whether it wants the model to be wrong: then its result has a verdict
+    scores_only  of an attack, that it asks no gradient of the model that judges it: nor does the repair of its picture
     """
 
     algorithm: Callable[..., Algorithm[R]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
     fits: Callable[..., object] | None = None
     signed: bool = True
+    fools: bool = True
+    scores_only: bool = False
 
     @property
     def name(self) -> str:
         return self.algorithm.__name__
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of the caller's parameters."""
+        arguments = inspect.signature(self.algorithm).parameters.values()
+        return tuple(p.name for p in arguments if p.kind is p.KEYWORD_ONLY)
 
     @property
     def summary(self) -> str:
@@ -49,8 +59,7 @@ class Method(Generic[R]):
 
     def choose(self, parameters: Mapping[str, Any]) -> Chosen[R]:
         """This method with those of `parameters` that are its own."""
-        mine = [p.name for p in inspect.signature(self.algorithm).parameters.values() if p.kind is p.KEYWORD_ONLY]
-        return Chosen(self, {name: parameters[name] for name in mine})
+        return Chosen(self, {name: parameters[name] for name in self.own})
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,10 @@ class Chosen(Generic[R]):
 
     method: Method[R]
     parameters: Mapping[str, Any]
+
+    def takes(self, name: str) -> bool:
+        """Whether the algorithm takes `name`, of what an operation offers."""
+        return name in inspect.signature(self.method.algorithm).parameters
 
     def begin(self, **offered: Any) -> Algorithm[R]:
         """The algorithm, under way with what it names of what is `offered`."""

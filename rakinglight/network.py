@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rakinglight.card import Card
+from rakinglight.detector import Detector
 from rakinglight.errors import InternalError
 from rakinglight.objectives import CrossEntropy
 from rakinglight.queries import Forward, Query, Rule, Scores, Slope
@@ -201,6 +202,7 @@ class Network:
     gradient      None where no derivative can be had (an ONNX file)
     patches       who answers patched rows sooner than whole passes do; None where nobody does
     patches_note  what a reply says of how patched rows are answered, and why
+    detector      of adversarial images, where it has one
     """
 
     card: Card
@@ -210,6 +212,7 @@ class Network:
     gradient_ladder: Ladder | None = None
     patches: Patches | None = None
     patches_note: str = "whole passes"
+    detector: Detector | None = None
 
     @staticmethod
     def probed(

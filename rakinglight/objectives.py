@@ -6,6 +6,7 @@ of the cross-entropy is further from it. `-J` descends.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Score = Literal["logit", "probability", "log_probability"]
+#: What an attack climbs: the cross-entropy, or the difference-of-logits ratio.
+AttackLoss = Literal["cross_entropy", "dlr"]
 
 
 class Objective(Protocol):
@@ -65,11 +68,55 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
+class Margin:
+    """max over i other than y of Z_i, minus Z_y: above zero where another class comes before `y`."""
+
+    y: int
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        from torch import tensor
+
+        others = logits.index_fill(1, tensor(self.y, device=logits.device), -math.inf)
+        return others.max(1).values - logits[:, self.y]
+
+
+@dataclass(frozen=True)
+class DifferenceOfLogitsRatio:
+    """The margin in units of the spread of the best logits: what a confident network is asked instead of a loss that
+    its softmax has flattened (Croce and Hein 2020, equation 6; with a target `t`, equation 7).
+
+    With Z_1 >= Z_2 >= ... in order, (Z_i - Z_y) / (Z_1 - Z_3), where i is the best class other than y; with a target,
+    (Z_t - Z_y) / (Z_1 - (Z_3 + Z_4) / 2). Three classes have no Z_4, and Z_3 stands for both; two have no spread, and
+    it is the margin itself.
+    """
+
+    y: int
+    t: int | None = None
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        margin = Margin(self.y)(logits) if self.t is None else logits[:, self.t] - logits[:, self.y]
+        ordered = logits.topk(min(4, logits.shape[1]), 1).values
+        lower = ordered[:, 2:3] if self.t is None else ordered[:, 2:]
+        if not lower.shape[1]:
+            return margin
+        return margin / (ordered[:, 0] - lower.mean(1) + 1e-12)  # 0 where all are equal, as the authors' program has it
+
+
+@dataclass(frozen=True)
 class Goal:
     """What an attack is after: away from `label`, or, where there is a `target`, to it."""
 
     label: int
     target: int | None = None
+
+    def reached(self, logits: Tensor) -> Tensor:
+        """Whether rows with logits [n, K] are where the attack wants them: bool [n]; of one row [K], a bool []."""
+        first = logits.argmax(-1)
+        return first != self.label if self.target is None else first == self.target
+
+    def margin(self, logits: Tensor) -> Tensor:
+        """By how much rows with logits [n, K] are there, in units of the logits, below zero where they are not: [n]."""
+        return Margin(self.label)(logits) if self.target is None else -Margin(self.target)(logits)
 
     @property
     def loss(self) -> Objective:

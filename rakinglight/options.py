@@ -8,29 +8,32 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
 
 from rakinglight.catalogue import Operation
-from rakinglight.parameters import as_fraction
+from rakinglight.parameters import PerImage, as_fraction
 
 #: The limits that a parameter may have, by their names in `annotated_types`.
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "max_length": "at most"}
 
 
-def options(operation: Operation, several: Collection[str] = ()) -> list[inspect.Parameter]:
+def options(
+    operation: Operation, several: Collection[str] = (), taken: Collection[str] = ()
+) -> list[inspect.Parameter]:
     """The options, as arguments of a function. One that is not given is None: whoever answers fills in the default.
 
     several  parameters of one value of which a command takes more than one, to compare: theirs is a list
+    taken    names of the command's other options, which no short form may have
     """
     by_name: dict[str, dict[str, tuple[Any, Any]]] = {}
     for method in operation.methods or (None,):
         for name, field in operation.fields(method).items():
             by_name.setdefault(name, {})[method.name if method else ""] = field
-    return [_option(name, fields, len(operation.methods), name in several) for name, fields in by_name.items()]
+    return [_option(name, fields, len(operation.methods), name in several, taken) for name, fields in by_name.items()]
 
 
 def value(text: str) -> Any:
@@ -47,12 +50,20 @@ def listed(text: str) -> Any:
     return value(text) if isinstance(read, str) or text.lstrip().startswith("[") else read
 
 
+def one_or_several(text: str) -> Any:
+    """A value, or where `text` is a list without its brackets, a list: of each image its own."""
+    read = value(text)
+    return listed(text) if isinstance(read, str) else read
+
+
 def either(choices: Sequence[str]) -> str:
     """How a help text names `choices`: with spaces, at which a line may break."""
     return f"<{' | '.join(choices)}>"
 
 
-def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int, several: bool) -> inspect.Parameter:
+def _option(
+    name: str, fields: Mapping[str, tuple[Any, Any]], methods: int, several: bool, taken: Collection[str]
+) -> inspect.Parameter:
     """The option of parameter `name`; `fields` are its type and default by those of the `methods` that have it."""
     read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint))))
     if several:
@@ -61,14 +72,17 @@ def _option(name: str, fields: Mapping[str, tuple[Any, Any]], methods: int, seve
     if get_origin(read) is list:  # one at a time: --layers conv1 --layer conv2
         plural = f"--{name.replace('_', '-')}"
         singular = plural.removesuffix("es") if plural.endswith("xes") else plural.removesuffix("s")
-        spellings = list(dict.fromkeys((plural, singular)))
+        spellings = [plural] if singular in taken else list(dict.fromkeys((plural, singular)))
 
     notes = {method: list(_notes(hint)) for method, (hint, _) in fields.items()}
     meanings = [note.description for found in notes.values() for note in found if getattr(note, "description", None)]
     limits = _by_method({method: _limits(found) for method, found in notes.items()})
     only = f"only {', '.join(fields)}" if len(fields) < methods else ""
     again = "given again, the maps of all are side by side" if several else ""
-    help_ = " ".join([*meanings[:1], *(f"{said[0].upper()}{said[1:]}." for said in (limits, only, again) if said)])
+    own = any(note is PerImage for found in notes.values() for note in found)
+    each = "with commas between them, each image's own" if own and not several else ""
+    beside = (said for said in (limits, only, again, each) if said)
+    help_ = " ".join([*meanings[:1], *(f"{said[0].upper()}{said[1:]}." for said in beside)])
     default = _by_method({method: _shown(default) for method, (_, default) in fields.items()})
 
     annotation: Any = Annotated[read | None, typer.Option(*spellings, help=help_, show_default=default or False, **how)]
@@ -83,8 +97,9 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
             if get_origin(read) is list:  # a list of lists, one at a time
                 return list[str], {"parser": listed, "metavar": "<list>"}
             if get_origin(read) is Literal:  # typer knows lists, and choices, and no list of choices
-                return list[str], {"metavar": either(get_args(read))}
-            return list[read], how  # type: ignore[valid-type]
+                return list[str], {"metavar": either(get_args(read)), "callback": _taken_apart(str)}
+            as_what = value if "parser" in how else read
+            return list[str], {"metavar": "<list>", "callback": _taken_apart(as_what)}
         case [one] if one in (bool, int):
             return one, {}
         case [one] if one in (float, str):  # 8/255 is a number too
@@ -93,7 +108,26 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
             choices = tuple(dict.fromkeys(choice for kind in kinds for choice in get_args(kind)))
             return Literal[choices], {"metavar": either(choices)}
         case _:
-            return str, {"parser": value, "metavar": "<value>"}
+            return str, {"parser": one_or_several, "metavar": "<value>"}
+
+
+def _taken_apart(read: Callable[[str], Any]) -> Callable[[list[str] | None], list[Any] | None]:
+    """A callback that reads each of the values that an option was given, one at a time or with commas between them."""
+
+    def taken_apart(given: list[str] | None) -> list[Any] | None:
+        try:
+            return given and [one for text in given for one in _parts(text, read)]
+        except ValueError as fault:
+            raise typer.BadParameter(str(fault)) from None
+
+    return taken_apart
+
+
+def _parts(text: str, read: Callable[[str], Any]) -> list[Any]:
+    found = value(text)
+    if isinstance(found, list | dict):
+        return found if isinstance(found, list) else [found]
+    return [read(part.strip()) for part in text.split(",")]
 
 
 def _kinds(hint: Any) -> list[Any]:
@@ -120,8 +154,10 @@ def _limits(notes: Sequence[Any]) -> str:
 
 
 def _shown(default: Any) -> str:
-    if default is None or default is False or default == ():
+    if any(default is nothing for nothing in (None, False, ...)) or default == ():
         return ""
+    if isinstance(default, tuple):
+        return ", ".join(map(_shown, default))
     return as_fraction(default) if isinstance(default, float) else str(default)
 
 

@@ -10,11 +10,14 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
-from rakinglight.errors import shown
+from rakinglight import defenses
+from rakinglight.defenses import AnyDefense
+from rakinglight.errors import BadParameter, shown
 from rakinglight.fills import Fill
 from rakinglight.norms import NormName
-from rakinglight.objectives import Score
+from rakinglight.objectives import AttackLoss, Score
 from rakinglight.trust import FIGURES, Figure
+from rakinglight.wire import array_from_json
 
 
 def _fraction(value: Any) -> Any:
@@ -51,12 +54,27 @@ def _filling(value: Any) -> Any:
         raise ValueError("it is 'grey', 'mean', 'blur', 'noise', or a value in [0, 1] such as 0.5") from None
 
 
+def _perturbation(value: Any) -> Any:
+    """An id as it is; of a tensor, that it is one of three dimensions."""
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data"}:
+        raise ValueError("it is the id of a perturbation, or a tensor with dtype, shape and data")
+    try:
+        array = array_from_json(value)
+    except BadParameter as e:
+        raise ValueError(e.detail) from None
+    if array.ndim != 3 or array.dtype.kind != "f":
+        raise ValueError("as a tensor it has floats and three dimensions, [C, H, W]")
+    return value
+
+
 def as_fraction(value: float) -> str:
-    """`value` as it is written: 8/255 where it is a whole number of grey levels, else in decimals."""
-    levels = round(value * 255)
-    if value != int(value) and abs(value * 255 - levels) < 1e-9:
+    """`value` as it is written: 8/255 where that many grey levels are no shorter in decimals, as 0.2 is."""
+    levels, decimals = round(value * 255), f"{value:g}"
+    if abs(value * 255 - levels) < 1e-9 and len(decimals) > len(f"{levels}/255"):
         return f"{levels}/255"
-    return f"{value:g}"
+    return decimals
 
 
 class Rank(BaseModel):
@@ -91,6 +109,17 @@ Label = Annotated[
     ClassReference | None, Field(description=f"The true class: {A_CLASS}. None: the model's own prediction."), PerImage
 ]
 
+_DefenseSaid = defenses.Name | AnyDefense
+
+TrueLabels = Annotated[
+    ClassReference | None,
+    Field(description=f"The true class of each image: {A_CLASS}. None: what the dataset says, if it does."),
+    PerImage,
+]
+EarlyStop = Annotated[
+    bool, Field(strict=True, description="Stop at the first picture that is proven, and look for no higher loss.")
+]
+
 _Radius = Annotated[float, Field(ge=0, le=1000)]
 _Length = Annotated[float, Field(gt=0, le=1000)]
 Epsilon = Annotated[
@@ -98,12 +127,69 @@ Epsilon = Annotated[
     BeforeValidator(_fraction, json_schema_input_type=_Radius | str),
     Field(description="Radius of the ball in units of [0, 1]; '8/255' is eight grey levels. At most 1 in linf."),
 ]
+Epsilons = Annotated[
+    tuple[Epsilon, ...],
+    FailFast(),
+    Field(min_length=1, max_length=20, description="Radii of the ball, as `epsilon` of an attack. At most 1 in linf."),
+]
 StepSize = Annotated[
     _Length,
     BeforeValidator(_fraction, json_schema_input_type=_Length | str),
     Field(description="Length of one step, in units of [0, 1] in the chosen norm."),
 ]
+SomeStepSize = Annotated[
+    _Length | None,
+    BeforeValidator(_fraction, json_schema_input_type=_Length | str | None),
+    Field(description="Length of one step, in units of [0, 1] in the chosen norm. None: 2.5 epsilon / steps."),
+]
+Momentum = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(ge=0, le=1, description="How much of the direction so far each step keeps; 0 forgets it."),
+]
+Models = Annotated[
+    tuple[str, ...],
+    FailFast(),
+    Field(min_length=1, max_length=8, description="Names of other models, with the labels of this one."),
+]
 Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps."), BeforeValidator(_number)]
+Restarts = Annotated[
+    int,
+    Field(ge=1, le=100, description="Number of starts, all but the first at random; the largest final loss counts."),
+    BeforeValidator(_number),
+]
+AttackLossChoice = Annotated[
+    AttackLoss,
+    Field(description="What is climbed: the cross-entropy, or the ratio of differences of logits, with no softmax."),
+]
+Queries = Annotated[
+    int, Field(ge=1, le=100_000, description="Rows that the random search may ask about."), BeforeValidator(_number)
+]
+InitialShare = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(gt=0, le=1, description="Share of the image's area that the first squares have."),
+]
+TargetClasses = Annotated[
+    int,
+    Field(ge=1, le=1000, description="How many of the best other classes are aimed at, one after the other."),
+    BeforeValidator(_number),
+]
+Candidates = Annotated[
+    int,
+    Field(ge=2, le=1000, description="How many of the likeliest classes are looked at, the label among them."),
+    BeforeValidator(_number),
+]
+Overshoot = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(ge=0, le=1, description="How far beyond the boundary to go, as a share of the way to it."),
+]
+BinarySearchSteps = Annotated[
+    int,
+    Field(ge=1, le=100, description="How many weights of the distance to try; each is one minimisation."),
+    BeforeValidator(_number),
+]
 NormChoice = Annotated[NormName, Field(description="The norm of the ball and of the step.")]
 ScoreChoice = Annotated[
     Score,
@@ -184,6 +270,113 @@ StandardError = Annotated[
     _Error | None,
     Field(description="Stop once no pixel's standard error is above this, in units of the score. None: use all masks."),
 ]
+Defenses = Annotated[
+    tuple[AnyDefense, ...],
+    BeforeValidator(defenses.read, json_schema_input_type=_DefenseSaid | list[_DefenseSaid]),
+    Field(description="What an image passes before the model sees it, in this order: names, or objects with a name."),
+]
+Adaptive = Annotated[
+    bool,
+    Field(strict=True, description="Whether the attack knows of the defence. Else it is made on the model without."),
+]
+Draws = Annotated[
+    int,
+    Field(ge=1, le=100, description="Draws of a random defence that an adaptive attack's gradient is the mean over."),
+    BeforeValidator(_number),
+]
+UseDetector = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="Ask the model's detector of adversarial images, too. An attack succeeds only with a picture that "
+        "it lets pass.",
+    ),
+]
 RandomStart = Annotated[
     bool, Field(strict=True, description="Start at a random point of the ball instead of at the image.")
+]
+Epochs = Annotated[
+    int, Field(ge=1, le=1000, description="How often to go through all images, at most."), BeforeValidator(_number)
+]
+BatchSize = Annotated[int, Field(ge=1, le=1000, description="Images that a step is made by."), BeforeValidator(_number)]
+TenthStepSize = Annotated[
+    _Length | None,
+    BeforeValidator(_fraction, json_schema_input_type=_Length | str | None),
+    Field(description="Length of one step, in units of [0, 1] in the chosen norm. None: epsilon / 10."),
+]
+FoolingRate = Annotated[
+    _Share,
+    BeforeValidator(_fraction, json_schema_input_type=_Share | str),
+    Field(description="Stop once this share of the images is fooled."),
+]
+Holdout = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(ge=0, le=0.9, description="Share of the images that is kept aside, and judged by; 0 judges by none."),
+]
+ImageCounts = Annotated[
+    tuple[Annotated[int, Field(ge=1), BeforeValidator(_number)], ...],
+    FailFast(),
+    Field(
+        max_length=16,
+        description="Of how many images to make it, once for each number, to see what more of them bring; it is made "
+        "of all in any case. None: an eighth, a quarter and half of them.",
+    ),
+]
+OtherModels = Annotated[
+    tuple[str, ...],
+    FailFast(),
+    Field(max_length=8, description="Names of other models, with the labels of this one, on which it is tried."),
+]
+
+MatrixModels = Annotated[
+    tuple[str, ...],
+    FailFast(),
+    Field(
+        max_length=8,
+        description="Names of other models, with the labels of this one: what is made on each is tried on all of them.",
+    ),
+]
+
+
+class AttackChoice(BaseModel):
+    """A method of `attack`, and those of its own parameters that are not to have their defaults."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    method: str = Field(description="The name of a method of attack.")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="Its own, save norm and epsilon, which are the same for all."
+    )
+
+    def __str__(self) -> str:
+        return self.method
+
+
+def _attack(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"method": value}
+    # Else pydantic tells of every other member, and a caller can send millions.
+    if isinstance(value, dict) and not value.keys() <= {"method", "parameters"}:
+        raise ValueError("an attack has the members method and parameters, and no others")
+    return value
+
+
+_Attack = Annotated[AttackChoice, BeforeValidator(_attack, json_schema_input_type=AttackChoice | str)]
+Attacks = Annotated[
+    tuple[_Attack, ...],
+    FailFast(),
+    Field(
+        min_length=1,
+        max_length=10,
+        description="Methods of attack, tried one after the other until the image is broken: names, or each as "
+        '{"method", "parameters"}.',
+    ),
+]
+Checks = Annotated[
+    bool, Field(strict=True, description="Also try small attacks on each image, to see if the figures can be believed.")
+]
+PerturbationReference = Annotated[
+    str | dict[str, Any],
+    BeforeValidator(_perturbation),
+    Field(description="A universal perturbation: the id under which the service keeps it, or an exact tensor."),
 ]

@@ -111,6 +111,6 @@ def side_by_side(seats: Sequence[Seat], logits: Tensor) -> Tensor:
     values, at = [], 0
     for seat in seats:
         assert isinstance(seat.query, Gradient)
-        values.append(seat.query.objective(logits[at : at + len(seat)]))
+        values.append(seat.query.values(logits[at : at + len(seat)], seat.start, seat.stop))
         at += len(seat)
     return torch.cat([*values, logits.new_zeros(len(logits) - at)])

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from rakinglight import eight_bit
+from rakinglight.parameters import as_fraction
 
 Array = np.ndarray[Any, Any]
 Picture = Image.Image
@@ -63,6 +64,25 @@ class Curve:
 
 #: Two colours that differ in lightness too, so that nobody has to tell hues apart.
 CURVES = {"deletion": Curve((86, 180, 233), "lower is better"), "insertion": Curve((240, 228, 66), "higher is better")}
+
+
+#: The curves of `accuracy`.
+ACCURACIES = {
+    "top1": Curve((240, 228, 66), "top-1: an upper bound, another attack may break more"),
+    "top5": Curve((86, 180, 233), "top-5, under attacks on the first answer"),
+}
+#: Those of it behind a defence, all top-1.
+LINES = {
+    "undefended": Curve((150, 150, 160), "the model without the defence"),
+    "rounded": Curve((0, 158, 115), "without it, pictures rounded to 8 bits and no more"),
+    "oblivious": Curve((86, 180, 233), "defended, attacked by one who does not know of it"),
+    "adaptive": Curve((240, 228, 66), "defended, attacked by one who does: an upper bound"),
+}
+#: The curves of `fooling`, their colours, and what each is of.
+FOOLED = {
+    "held_out": ((240, 228, 66), "images that were held out"),
+    "given": ((86, 180, 233), "images that it is made of"),
+}
 
 
 @dataclass(frozen=True)
@@ -207,6 +227,104 @@ def curves(evaluation: Mapping[str, Any]) -> Picture:
         words = f"{name}: area {found['area']:.3f}, {CURVES[name].meaning}"
         draw.text((left + 40, y), _fitted(words, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
     return page
+
+
+def fooling(summary: Mapping[str, Any]) -> Picture:
+    """The share of images that a universal perturbation fools, over the number of images that it was made of.
+
+    summary  a reply's: `curve` is [{"images", "given", "held_out"}] of shares with their intervals, `noise` a share
+    """
+    points = summary["curve"]
+    left, top, right, bottom = 56, 44, CHART[0] - 24, CHART[1] - 136  # of the axes
+    most = max(point["images"] for point in points)
+    large = Image.new("RGB", (CHART[0] * FINER, CHART[1] * FINER), GROUND)
+    draw = ImageDraw.Draw(large)
+
+    def at(images: float, share: float) -> tuple[float, float]:
+        return (left + images / most * (right - left)) * FINER, (bottom - share * (bottom - top)) * FINER
+
+    for tick in TICKS:
+        draw.line([at(0, tick), at(most, tick)], GRID, FINER)
+    drawn = [(name, curve, words) for name, (curve, words) in FOOLED.items() if points[0][name] is not None]
+    for name, curve, _ in drawn:
+        for point in points:
+            draw.line([at(point["images"], point[name][end]) for end in ("low", "high")], curve, FINER)
+        draw.line([at(point["images"], point[name]["value"]) for point in points], curve, 3 * FINER, joint="curve")
+    noise = summary["noise"]["value"]
+    draw.line([at(0, noise), at(most, noise)], FAINT, 2 * FINER)
+    page = large.resize(CHART, Image.Resampling.LANCZOS)
+
+    draw = ImageDraw.Draw(page)
+    draw.text((12, 10), "share that is fooled", INK, _font(15))
+    draw.text((right, bottom + 26), "images that the perturbation is made of", INK, _font(15), anchor="ra")
+    for tick in TICKS:
+        draw.text((left - 8, bottom - tick * (bottom - top)), f"{tick:g}", FAINT, _font(14), anchor="rm")
+        draw.text((left + tick * (right - left), bottom + 6), f"{tick * most:g}", FAINT, _font(14), anchor="ma")
+    last = points[-1]
+    said = [(curve, f"{words}: {last[name]['value']:.1%} of {last[name]['of']}") for name, curve, words in drawn]
+    for row, (curve, words) in enumerate([*said, (FAINT, f"noise of the same size: {noise:.1%}")]):
+        y = bottom + 62 + 24 * row
+        draw.line([(left, y), (left + 28, y)], curve, 4)
+        draw.text((left + 40, y), _fitted(words, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
+    return page
+
+
+def accuracy(summary: Mapping[str, Any]) -> Picture:
+    """Accuracy under attack over epsilon, top-1 and top-5, with the interval of each point.
+
+    summary  a reply's: `accuracy` is [{"epsilon", "top1", "top5"}] of shares with their intervals, `clean` the two at
+             0. Where it has `lines`, each with these, those are drawn instead, top-1
+    """
+    if "lines" in summary:
+        drawn = [(LINES[line["name"]], "top1", _points(line)) for line in summary["lines"]]
+    else:
+        drawn = [(curve, name, _points(summary)) for name, curve in ACCURACIES.items()]
+    points = drawn[0][2]
+    left, top, right, bottom = 56, 44, CHART[0] - 24, CHART[1] - 88 - 24 * len(drawn)  # of the axes
+    most = points[-1]["epsilon"] or 1.0
+    large = Image.new("RGB", (CHART[0] * FINER, CHART[1] * FINER), GROUND)
+    draw = ImageDraw.Draw(large)
+
+    def at(epsilon: float, share: float) -> tuple[float, float]:
+        return (left + epsilon / most * (right - left)) * FINER, (bottom - share * (bottom - top)) * FINER
+
+    for tick in TICKS:
+        draw.line([at(0, tick), at(most, tick)], GRID, FINER)
+    for curve, name, own in drawn if "lines" in summary else reversed(drawn):
+        for point in own:
+            draw.line([at(point["epsilon"], point[name][end]) for end in ("low", "high")], curve.colour, 2 * FINER)
+        line = [at(point["epsilon"], point[name]["value"]) for point in own]
+        # Where a defence is worth nothing, the model without it has the same line: this one is seen beneath it.
+        draw.line(line, curve.colour, (7 if curve is LINES["undefended"] else 3) * FINER, joint="curve")
+    page = large.resize(CHART, Image.Resampling.LANCZOS)
+
+    draw = ImageDraw.Draw(page)
+    draw.text((12, 10), f"accuracy on {summary['images']} images, with 95 % intervals", INK, _font(15))
+    draw.text((right, bottom + 26), f"epsilon in {summary['norm']}", INK, _font(15), anchor="ra")
+    for tick in TICKS:
+        draw.text((left - 8, bottom - tick * (bottom - top)), f"{tick:g}", FAINT, _font(14), anchor="rm")
+    ends = -math.inf  # of the last epsilon that was written: where they are too near, some are left out
+    for point in points:
+        x, said = at(point["epsilon"], 0)[0] / FINER, as_fraction(point["epsilon"])
+        half = _font(14).getlength(said) / 2
+        if x - half > ends + 6:
+            draw.text((x, bottom + 6), said, FAINT, _font(14), anchor="ma")
+            ends = x + half
+    for row, (curve, _, _) in enumerate(drawn):
+        y = bottom + 62 + 24 * row
+        draw.line([(left, y), (left + 28, y)], curve.colour, 4)
+        draw.text((left + 40, y), _fitted(curve.meaning, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
+    failed = summary.get("failed_checks")
+    if failed:
+        words = f"Checks that failed: {', '.join(failed)}"
+        words = _fitted(words, 15, CHART[0] - left - 8)
+        draw.text((left, bottom + 66 + 24 * len(drawn)), words, ACCURACIES["top1"].colour, _font(15), anchor="lm")
+    return page
+
+
+def _points(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Accuracy over epsilon, from 0 on."""
+    return [{"epsilon": 0.0, **figures["clean"]}, *(one for one in figures["accuracy"] if one["epsilon"] > 0)]
 
 
 @dataclass(frozen=True)

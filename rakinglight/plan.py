@@ -16,7 +16,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from rakinglight import pictures, reply
-from rakinglight.card import Card
+from rakinglight.card import Card, check_others
 from rakinglight.catalogue import Operation
 from rakinglight.errors import FIELDS, BadParameter, FieldError, RakinglightError, near, shown
 from rakinglight.geometry import Geometry
@@ -87,6 +87,7 @@ class Reply:
     """The answer to a request. In `results` arrays are numpy and pictures are PNG bytes; doors encode them.
 
     results      one an image
+    summary      what there is to say of all images together, where the operation says anything
     method       None where several are compared
     parameters   all of them, with the defaults filled in: with `method` and `seed` they repeat the call
     compare      where several are compared, each one's method and parameters instead
@@ -101,6 +102,7 @@ class Reply:
     compare: Sequence[Mapping[str, Any]] | None = None
     seed: int
     results: Sequence[Mapping[str, Any]]
+    summary: Mapping[str, Any] | None = None
     cost: Mapping[str, float]
     answered_by: Mapping[str, str | None]
     elapsed_ms: float
@@ -109,7 +111,8 @@ class Reply:
     def members(self) -> dict[str, Any]:
         """As a caller reads it, arrays and pictures still raw."""
         members = {member.name: getattr(self, member.name) for member in fields(self)}
-        return {name: value for name, value in members.items() if name != "compare" or value is not None}
+        left_out = {name for name in ("compare", "summary") if members[name] is None}
+        return {name: value for name, value in members.items() if name not in left_out}
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,14 +175,60 @@ class Plan:
         """By which method, as metrics, logs and lists tell of it: `several` where they are compared."""
         return "several" if self.compared else self.parts[0].name
 
+    @property
+    def others(self) -> list[str]:
+        """The names of other models that have to be at hand."""
+        return list(dict.fromkeys(name for part in self.parts for names in _others(part).values() for name in names))
+
+    def check_others(self, cards: Mapping[str, Card]) -> None:
+        """Raise BadParameter unless every other model that is named is among `cards`, and knows the same classes."""
+        for part in self.parts:
+            try:
+                for pointer, names in _others(part).items():
+                    check_others(names, self.card, cards, pointer)
+            except BadParameter as e:
+                raise part.placed(e) from None
+
+    @property
+    def perturbations(self) -> set[str]:
+        """The ids of universal perturbations that are to be applied."""
+        said = [own.get("perturbation") for part in self.parts for own in part.each]
+        return {name for name in said if isinstance(name, str)}
+
+    def applying(self, found: Mapping[str, Any]) -> Plan:
+        """This plan, in whose questions perturbations, as tensors in JSON's form, stand for their ids.
+
+        Raises BadParameter for one that has not as many channels as the model's images.
+        """
+
+        def resolved(part: Part, own: Mapping[str, Any]) -> Mapping[str, Any]:
+            own = {**own, "perturbation": found.get(str(own["perturbation"]), own["perturbation"])}
+            assert part.method is not None
+            try:
+                part.method.check(own, self.card.input_shape)
+            except BadParameter as e:
+                raise part.placed(e) from None
+            return own
+
+        parts = [
+            replace(part, each=[resolved(part, own) if "perturbation" in own else own for own in part.each])
+            for part in self.parts
+        ]
+        return replace(self, parts=parts)
+
     def questions(self, pixels: Sequence[Array], *, max_rows: int | None = None, **common: Any) -> list[Question]:
         """A question for each image and part, those of one image side by side.
 
         pixels    one an image, as the model takes it
         max_rows  rows that an image may spend, which its parts share
         common    what else a Question holds, for all of them
-        Raises BadParameter where there are fewer rows than parts.
+        Raises BadParameter where there are fewer rows than parts. Of an operation that is about all images together
+        there is one question, which has the rows of all.
         """
+        if self.operation.together:
+            (first, *more), rows = pixels, None if max_rows is None else max_rows * len(pixels)
+            (question,) = self.questions_of(0, first, max_rows=rows, **common)
+            return [replace(question, more=more)]
         return [
             question
             for image, one in enumerate(pixels)
@@ -248,6 +297,9 @@ class Plan:
         bodies       of the result frames that answer `questions`
         exact_image  whether the reply has room for the exact tensors
         """
+        if self.operation.together:
+            (question,), (body,) = questions, bodies
+            return reply.finish_together(self.operation, body["result"], question.images, self.card, self.include)
         if not self.compared:
             said = request_id, exact_image
             return [self._alone(question, body, *said) for question, body in zip(questions, bodies, strict=True)]
@@ -284,6 +336,7 @@ class Plan:
         """The reply around `results`, which took `seconds`. Of `bodies`, the cost and who answered are told."""
         (first, *_) = self.parts
         whole = together(bodies)
+        results, summary = reply.summarized(self.operation, results, first.parameters, self.include)
         return Reply(
             model=self.model,
             operation=self.operation.name,
@@ -292,11 +345,21 @@ class Plan:
             compare=[part.members for part in self.parts] if self.compared else None,
             seed=seed,
             results=results,
+            summary=summary,
             cost=whole["cost"],
             answered_by=whole["answered_by"],
             elapsed_ms=round(1000 * seconds, 1),
             request_id=request_id,
         )
+
+
+def _others(part: Part) -> dict[str, Sequence[str]]:
+    """Where in `part` other models are named -> their names. The methods among its parameters may name some, too."""
+    within = enumerate(part.parameters.get("methods", ()))
+    return {
+        "/parameters/models": part.parameters.get("models") or (),
+        **{f"/parameters/methods/{i}/parameters/models": each["parameters"].get("models") or () for i, each in within},
+    }
 
 
 def together(bodies: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -3,7 +3,8 @@
 An algorithm is a generator. It yields one of these and is sent the answer:
 
     Forward(rows)                 -> Scores    what the network says of each row
-    Gradient(rows, objective)     -> Slope     the objective of each row, and its derivative by pixels or by a layer
+    Gradient(rows, objective)     -> Slope     the objective of each row, its derivative by pixels or by a layer, and
+                                               the logits that came with it
     Compute(function)             -> what `function()` returns, run in a thread while others go on
     Progress(step, of, ...)       -> None      how far it is, and what it would show if it were stopped now
 
@@ -57,11 +58,13 @@ class Query:
 
     rows        [n, C, H, W], or one image [C, H, W], or rows yet to be made
     network     its name; None is the one that the engine was asked about
+    seen        whether the rows are as the network sees them already: no view is put before it
     randomized  the share of its layers with weights, from the last on, that have random ones instead; 0 is none
     """
 
     rows: Tensor | Lazy
     network: str | None = field(default=None, kw_only=True)
+    seen: bool = field(default=False, kw_only=True)
     randomized: float = field(default=0.0, kw_only=True)
 
     def __len__(self) -> int:
@@ -92,16 +95,27 @@ class Forward(Query):
 class Gradient(Query):
     """Ask for d objective / d rows, or for the derivative by what a layer puts out.
 
-    wrt   the layer; None is the rows themselves
-    rule  how the gradient passes back through activations
+    objective  of every row, or a sequence: each row's own
+    wrt        the layer; None is the rows themselves
+    rule       how the gradient passes back through activations
     """
 
-    objective: Objective
+    objective: Objective | Sequence[Objective]
     wrt: str | None = field(default=None, kw_only=True)
     rule: Rule = field(default="standard", kw_only=True)
 
+    def values(self, logits: Tensor, start: int, stop: int) -> Tensor:
+        """The objective of rows `start` to `stop`, [n], whose logits these are."""
+        from torch import cat
+
+        if not isinstance(self.objective, Sequence):
+            return self.objective(logits)
+        own = self.objective[start:stop]
+        return cat([objective(logits[i : i + 1]) for i, objective in enumerate(own)])
+
     def __repr__(self) -> str:
-        said = [_shape(self.rows), str(self.objective)]
+        several = isinstance(self.objective, Sequence)
+        said = [_shape(self.rows), "an objective a row" if several else str(self.objective)]
         said += [f"wrt {self.wrt}"] if self.wrt else []
         said += [self.rule] if self.rule != "standard" else []
         return f"Gradient({', '.join(said)})"
@@ -162,10 +176,13 @@ class Scores(NamedTuple):
 
 
 class Slope(NamedTuple):
-    """The answer to `Gradient`: the objective [n] and its derivative, of the rows' shape, or of the layer's output."""
+    """The answer to `Gradient`: the objective [n], its derivative, of the rows' shape or of the layer's output, and the
+    logits [n, K], which the pass had to make anyway.
+    """
 
     objective: Tensor
     gradient: Tensor
+    logits: Tensor
 
     def cut(self, start: int, stop: int) -> Slope:
         """The answer for rows `start` to `stop`.
@@ -173,18 +190,18 @@ class Slope(NamedTuple):
         In the usual order of memory, whatever the backend's: a sum over the same values in another order has other
         bits, and what is restored from a state has the usual one.
         """
-        return Slope(self.objective[start:stop], self.gradient[start:stop].contiguous())
+        return Slope(self.objective[start:stop], self.gradient[start:stop].contiguous(), self.logits[start:stop])
 
     def first(self) -> Slope:
         """The answer for the first row, without the row dimension."""
-        return Slope(self.objective[0], self.gradient[0])
+        return Slope(self.objective[0], self.gradient[0], self.logits[0])
 
     @staticmethod
     def joined(parts: Sequence[Slope]) -> Slope:
         """The answer for all rows, given those for some."""
         from torch import cat
 
-        return Slope(cat([part.objective for part in parts]), cat([part.gradient for part in parts]))
+        return Slope(*map(cat, zip(*parts, strict=True)))
 
 
 class Stopped(Exception):

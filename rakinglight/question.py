@@ -1,6 +1,7 @@
 """A question: one operation on one image of one model, as it crosses from a door to an engine.
 
-A request about sixteen images becomes sixteen questions. What a door has checked it need not check again, but the
+A request about sixteen images becomes sixteen questions; of an operation that is about all images together, one. What
+a door has checked it need not check again, but the
 engine's side builds the same parameter model from it, so an engine never trusts its mail.
 """
 
@@ -8,16 +9,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rakinglight import catalogue
+from rakinglight.defenses import Chain
 from rakinglight.errors import NotFound, near
-from rakinglight.queries import WAVE_VALUES, Algorithm, Progress, Query
-from rakinglight.relays import in_thread, relayed
+from rakinglight.queries import WAVE_VALUES, Algorithm, Progress
+from rakinglight.relays import addressed, in_thread
 from rakinglight.run import Cost, Run
 from rakinglight.states import to_tensors
 from rakinglight.subject import Subject
@@ -38,10 +40,11 @@ MANY, MANY_BYTES = frozenset({"n_samples", "n_steps", "masks"}), 4 * 4 * WAVE_VA
 
 @dataclass(frozen=True, eq=False)
 class Question:
-    """What is asked of a model about one image.
+    """What is asked of a model about one image, or about several together.
 
     model       the network's name
     pixels      uint8 [H, W, C] with the model's number of channels, or an exact float32 tensor [C, H, W] in [0, 1]
+    more        the images after the first, where the operation is about all of them together
     parameters  of the operation and the method; what is missing has its default
     seconds     how long the run may take from when it is taken up, before it is told to stop
     max_rows    rows that it may send through the network
@@ -64,17 +67,29 @@ class Question:
     map_s: float | None = None
     state_s: float | None = None
     saved: Mapping[str, Any] | None = None
+    more: Sequence[np.ndarray[Any, Any]] = ()
+
+    @property
+    def images(self) -> list[np.ndarray[Any, Any]]:
+        """All that it is about."""
+        return [self.pixels, *self.more]
+
+    @property
+    def values(self) -> int:
+        """Of all its images together."""
+        return sum(image.size for image in self.images)
 
     @property
     def working_bytes(self) -> int:
         """About the memory that the run of it takes: the image in floats some times over, and the rows made of it."""
-        own_size = "adversarial" in catalogue.operation(self.operation).include
+        own_size = catalogue.operation(self.operation).own_size
         many = MANY & self.parameters.keys() or self.parameters.get("evaluate")
-        return self.pixels.size * 4 * (COPIES if own_size else COPIES_SEEN) + (MANY_BYTES if many else 0)
+        return self.values * 4 * (COPIES if own_size else COPIES_SEEN) + (MANY_BYTES if many else 0)
 
     def to_body(self) -> dict[str, Any]:
         """The body of a request frame."""
-        return asdict(replace(self, saved=None)) | {"pixels": self.pixels, "saved": self.saved}
+        without = replace(self, saved=None, more=())
+        return asdict(without) | {"pixels": self.pixels, "saved": self.saved, "more": list(self.more)}
 
     @staticmethod
     def from_body(body: Mapping[str, Any]) -> Question:
@@ -96,30 +111,33 @@ class Question:
         parameters = dict(operation.read(method, own_image))
         own = {name: parameters[name] for name in operation.own_parameters}
         chosen = [method.choose(parameters)] if method else []
+        cards = {name: network.card for name, network in networks.items()}
+        detector = networks[self.model].detector
 
         def answer() -> Algorithm[dict[str, Any]]:
             # Images and states become tensors where the run is driven: the thread that takes mail shall not wait.
             going_on = {"state": to_tensors(self.saved["state"])} if self.saved else {}
-            return (yield from operation.run(Subject.of(card, self.pixels, self.seed), *chosen, **going_on, **own))
+            subjects = [Subject.of(card, image, self.seed, cards, detector) for image in self.images]
+            about = subjects if operation.together else subjects[0]
+            return (yield from operation.run(about, *chosen, **going_on, **own))
 
         algorithm = answer()
-        if self.pixels.size >= LARGE:
+        if self.values >= LARGE:
             algorithm = in_thread(algorithm)
         return Run(
-            _naming(algorithm, self.model),
+            addressed(algorithm, self.model),
             caller=self.caller,
             deadline=time.monotonic() + self.seconds,
             max_rows=math.inf if self.max_rows is None else self.max_rows,
-            reserve=operation.reserve,
+            reserve=operation.reserve * len(self.images) * _dearer(parameters),
             notify=notify,
             cost=Cost(**self.saved["cost"]) if self.saved else Cost(),
         )
 
 
-def _naming(algorithm: Algorithm[dict[str, Any]], network: str) -> Algorithm[dict[str, Any]]:
-    """`algorithm`, its queries addressed to `network` unless they say otherwise."""
-
-    def out(asked: Any) -> Any:
-        return replace(asked, network=network) if isinstance(asked, Query) and asked.network is None else asked
-
-    return relayed(algorithm, out)
+def _dearer(parameters: Mapping[str, Any]) -> int:
+    """How many times the rows it takes to judge an image: behind defences it is judged once more, and each verdict
+    takes all copies of all draws; a detector is asked apart.
+    """
+    chain = Chain(parameters.get("defense", ()))
+    return (2 * chain.judged_draws * chain.copies if chain else 1) + bool(parameters.get("detector"))

@@ -21,13 +21,15 @@ are safetensors or a state dict that torch loads with `weights_only=True`; nothi
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
+
+    from rakinglight.detector import Detector
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Recipe:
     resize       pixels of the shorter side before the central crop; 0 is the crop's own side: nothing is cut off
     labels       one name a class, or a function that returns them
     provenance   where the weights come from, in a sentence
+    train        (seed=0) -> the module, trained anew, and figures of it by name
+    reaches      what those figures have to be at least
+    detector     a path beside the recipe file to a detector (`rakinglight.detector`) for these very weights, or none
+
+    train_detector  makes the detector anew: (trained module) -> detector, and figures of it by name
     """
 
     name: str
@@ -56,3 +63,7 @@ class Recipe:
     version: str = "1.0"
     resize: int = 0
     rename: Callable[[str], str] = str
+    train: Callable[..., tuple[torch.nn.Module, Mapping[str, float]]] | None = None
+    reaches: Mapping[str, float] = field(default_factory=dict)
+    detector: str = ""
+    train_detector: Callable[[torch.nn.Module], tuple[Detector, Mapping[str, float]]] | None = None

@@ -6,12 +6,17 @@ From outside the two are one, so neither the algorithm nor the engine knows of i
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rakinglight.queries import Algorithm, Compute, Forward, Progress, Scores, State, Stopped
+from rakinglight.objectives import Goal
+from rakinglight.queries import Algorithm, Compute, Forward, Gradient, Progress, Query, State, Stopped
+from rakinglight.rows import made
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+A = TypeVar("A")
 R = TypeVar("R")
 
 
@@ -19,10 +24,13 @@ def relayed(
     algorithm: Algorithm[R],
     out: Callable[[Any], Any],
     back: Callable[[Any], Any] = lambda answer: answer,
+    closed_by: tuple[type[BaseException], ...] = (GeneratorExit,),
 ) -> Algorithm[R]:
     """`algorithm`, with `out` between it and who answers, and `back` on the way home.
 
     What is thrown in goes through to it, and closing one closes the other: from outside the two are one.
+
+    closed_by  what is not passed on, but closes it
     """
     answer: Any = None
     error: BaseException | None = None
@@ -34,11 +42,20 @@ def relayed(
         answer = error = None
         try:
             answer = back((yield out(asked)))
-        except GeneratorExit:
+        except closed_by:
             algorithm.close()
             raise
         except BaseException as e:
             error = e
+
+
+def addressed(algorithm: Algorithm[R], network: str) -> Algorithm[R]:
+    """`algorithm`, its queries addressed to `network` unless they say otherwise."""
+
+    def out(asked: Any) -> Any:
+        return replace(asked, network=network) if isinstance(asked, Query) and asked.network is None else asked
+
+    return relayed(algorithm, out)
 
 
 def in_thread(algorithm: Algorithm[R]) -> Algorithm[R]:
@@ -103,9 +120,53 @@ def resumable(begin: Callable[[State | None], Algorithm[R]], state: State, phase
     return (yield from relayed(begin(last), out))
 
 
-def insisting(query: Forward) -> Algorithm[Scores]:
-    """The answer to `query`, asked again if the run is told to stop: the reserve is there for it."""
+def first(
+    algorithm: Algorithm[R], goal: Goal, accept: Callable[[Tensor], Algorithm[A | None]]
+) -> Algorithm[tuple[R | None, A | None]]:
+    """`algorithm`, ended at the first row that it asks about which reaches `goal` and which `accept` takes.
+
+    accept  a row [C, H, W] -> what is made of it, or None: then the algorithm goes on. It may ask queries of its own
+    Returns what the algorithm returned, if it came to its end; and what `accept` made, if it took a row.
+    Every answer brings the logits of what was asked about, so looking costs nothing.
+    """
+    answer: Any = None
+    error: BaseException | None = None
     while True:
-        with suppress(Stopped):
-            scores: Scores = yield query
-            return scores
+        try:
+            asked = algorithm.throw(error) if error else algorithm.send(answer)
+        except StopIteration as done:
+            return done.value, None
+        answer = error = None
+        try:
+            answer = yield asked
+            if isinstance(asked, Forward | Gradient) and asked.network is None:
+                logits = answer.logits[None] if asked.single else answer.logits
+                for i in goal.reached(logits).nonzero()[:, 0].tolist():
+                    taken = yield from accept(made(asked.batch[i : i + 1])[0])
+                    if taken is not None:
+                        algorithm.close()
+                        return None, taken
+        except GeneratorExit:
+            algorithm.close()
+            raise
+        except BaseException as e:
+            error = e
+
+
+def replied(algorithm: Algorithm[R], reply: Callable[[Query], Algorithm[Any]]) -> Algorithm[R]:
+    """`algorithm`, whose queries are answered by `reply`, which may ask queries of its own."""
+    answer: Any = None
+    error: BaseException | None = None
+    while True:
+        try:
+            asked = algorithm.throw(error) if error else algorithm.send(answer)
+        except StopIteration as done:
+            return done.value  # type: ignore[no-any-return]
+        answer = error = None
+        try:
+            answer = (yield from reply(asked)) if isinstance(asked, Query) else (yield asked)
+        except GeneratorExit:
+            algorithm.close()
+            raise
+        except BaseException as e:
+            error = e

@@ -28,7 +28,7 @@ Array = np.ndarray[Any, Any]
 Entry = dict[str, Any]
 
 #: Where a picture stands in a reply: in JSON it is base64, and no name tells it from another string.
-PICTURES = frozenset({"adversarial", "overlay", "curves", "picture"})
+PICTURES = frozenset({"adversarial", "overlay", "curves", "picture", "chart"})
 
 #: Bytes of all that an entry says in numbers and words, with room to spare.
 WORDS = 4096
@@ -84,6 +84,52 @@ def finish(
         entry["exact"] = {name: value for name, value in result["exact"].items() if name != "image"}
         entry["note"] = " ".join(filter(None, (result.get("note"), LEFT_OUT)))
     return {name: value for name, value in entry.items() if name in wanted or name not in operation.include}
+
+
+def finish_together(
+    operation: Operation,
+    result: Mapping[str, Any],
+    images: Sequence[Array],
+    card: Card,
+    include: Collection[str] | None,
+) -> list[Entry]:
+    """The entries of a reply's `results`, of an operation that is about all `images` together.
+
+    What there is to say of all of them stands in the first, as `summary`, until `summarized` lifts it from there: what
+    is kept of a job, is kept image by image. The others are those of `finish`.
+    """
+    found = zip(result["results"], images, strict=True)
+    (first, *others) = [finish(operation, one, pixels, card, include, {}) for one, pixels in found]
+    wanted, summary = check_include(operation, include), dict(result["summary"])
+    if "picture" in wanted:
+        drawn, factor = pictures.perturbation(np.zeros_like(summary["perturbation"]), summary["perturbation"])
+        summary |= {"picture": pictures.to_png(drawn), "factor": factor}
+    if "chart" in wanted:
+        summary["chart"] = pictures.to_png(pictures.fooling(summary))
+    kept = {name: value for name, value in summary.items() if name in wanted or name not in operation.include}
+    return [{**first, "summary": kept}, *others]
+
+
+def summarized(
+    operation: Operation,
+    entries: Sequence[Mapping[str, Any] | None],
+    parameters: Mapping[str, Any],
+    include: Collection[str] | None,
+) -> tuple[list[Any], dict[str, Any] | None]:
+    """A reply's `results` and what there is to say of all of them together, None where that is nothing.
+
+    entries  one an image; None of an image without an answer
+    """
+    found = [entry for entry in entries if entry is not None]
+    if lifted := next((dict(entry["summary"]) for entry in found if "summary" in entry), None):
+        alone = [entry and {name: value for name, value in entry.items() if name != "summary"} for entry in entries]
+        return alone, lifted
+    if operation.summarize is None or not found:
+        return list(entries), None
+    summary = operation.summarize(found, parameters)
+    if "chart" in check_include(operation, include):
+        summary["chart"] = pictures.to_png(pictures.accuracy(summary))
+    return list(entries), summary
 
 
 def compared(
@@ -171,15 +217,23 @@ def facts(card: Card, method: str | None, parameters: Mapping[str, Any], request
     return {name: value for name, value in said.items() if value}
 
 
-def picture(operation: Operation, entries: Sequence[Mapping[str, Any]], titles: Sequence[str] = ()) -> bytes:
+def picture(
+    operation: Operation,
+    entries: Sequence[Mapping[str, Any]],
+    titles: Sequence[str] = (),
+    summary: Mapping[str, Any] | None = None,
+) -> bytes:
     """The one picture of `operation`'s answer as PNG; several images stand side by side, several sheets in a column.
 
-    titles  what stands above each, where there are several
+    titles   what stands above each, where there are several
+    summary  the reply's, where it has one: a picture of all images together stands there
     Raises NotAcceptable where the operation has none, or where `include` has left it out.
     """
     name = operation.picture
     if name is None:
         raise NotAcceptable(f"{operation.name} has no picture; ask for application/json or application/x-npz.")
+    if summary and name in summary:
+        return bytes(summary[name])
     if not entries or any(name not in entry for entry in entries):
         raise NotAcceptable(
             f"The picture of {operation.name} is {name!r}, which this reply leaves out; put it into include."

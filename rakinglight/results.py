@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 
@@ -16,6 +16,12 @@ from rakinglight import pictures
 from rakinglight.pictures import Picture, Scaling
 
 Array = np.ndarray[Any, Any]
+
+#: How a job is.
+State = Literal["queued", "running", "succeeded", "failed", "cancelled", "interrupted"]
+STATES: tuple[str, ...] = get_args(State)
+#: States that nothing leaves any more.
+OVER: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True)
@@ -73,6 +79,20 @@ class Prediction:
         return self.label if self.probability is None else f"{self.label} ({self.probability:.1%})"
 
 
+@dataclass(frozen=True)
+class Detection:
+    """What a detector of adversarial images says of an image.
+
+    rejected             whether it takes it for adversarial: its score is above the threshold
+    false_positive_rate  the share of clean images that it rejects, as measured when it was trained
+    """
+
+    rejected: bool
+    score: float
+    threshold: float
+    false_positive_rate: float
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Answer:
     """What came back for one image."""
@@ -123,6 +143,11 @@ class Classification(Answer):
     def predictions(self) -> list[Prediction]:
         """The best classes, best first."""
         return [Prediction.read(said) for said in self._part("predictions")]
+
+    @property
+    def detector(self) -> Detection:
+        """What the model's detector of adversarial images says of it, where that was asked for."""
+        return Detection(**self._part("detector"))
 
     @property
     def activations(self) -> Mapping[str, Array]:
@@ -225,8 +250,8 @@ class Attack(Answer):
     """An image that was changed a little, and what the model makes of it."""
 
     def __str__(self) -> str:
-        outcome = "succeeded" if self.success else "did not succeed"
-        return f"{self.reply['method']} {outcome}, from {self.before} to {self.after}, linf {self.distance['linf']:.4g}"
+        outcome = {True: " succeeded,", False: " did not succeed,", None: ""}[self.success]
+        return f"{self.reply['method']}{outcome} from {self.before} to {self.after}, linf {self.distance['linf']:.4g}"
 
     @property
     def before(self) -> Prediction:
@@ -239,9 +264,20 @@ class Attack(Answer):
         return Prediction.read(self._part("after"))
 
     @property
-    def success(self) -> bool:
-        """Judged on the 8-bit picture, by the path that `classify` takes."""
-        return bool(self._part("success"))
+    def success(self) -> bool | None:
+        """Judged on the 8-bit picture, by the path that `classify` takes. None where nobody is to be fooled."""
+        success: bool | None = self.entry.get("success")
+        return success
+
+    @property
+    def success_rate(self) -> float | None:
+        """Behind a random defence, the share of its draws in which it succeeded; None where nothing is random."""
+        return self.entry.get("success_rate")
+
+    @property
+    def rejected(self) -> bool | None:
+        """Whether the model's detector rejects the adversarial picture; None where it was not asked."""
+        return self.entry.get("rejected")
 
     @property
     def already_misclassified(self) -> bool:
@@ -290,12 +326,169 @@ class Attack(Answer):
         return int(self._part("perturbation")["factor"])
 
 
+@dataclass(frozen=True)
+class Share:
+    """A share of images, and the interval in which the true share lies, 95 % sure.
+
+    value  in [0, 1]; NaN of no images
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+    of: int
+
+    @staticmethod
+    def read(said: Mapping[str, Any]) -> Share:
+        value = said["value"]
+        return Share(float("nan") if value is None else value, said["low"], said["high"], said["count"], said["of"])
+
+    def __str__(self) -> str:
+        return f"{self.value:.1%} ({self.low:.1%} to {self.high:.1%})"
+
+
+class Robustness(Answer):
+    """How far an attacker had to go with an image; and in `summary`, what that comes to over all images of the call."""
+
+    def __str__(self) -> str:
+        if not self.correct:
+            return f"{self.prediction} is wrong without any attack"
+        broken = next((epsilon for epsilon, by in self.broken_by.items() if by), None)
+        return "withstood all" if broken is None else f"broken at {broken:.4g} by {self.broken_by[broken]}"
+
+    @property
+    def correct(self) -> bool:
+        """Whether the model is right where nothing attacks."""
+        return bool(self._part("correct"))
+
+    @property
+    def robust(self) -> Mapping[float, bool]:
+        """By epsilon: whether the model is right, and no attack here broke it."""
+        return {row["epsilon"]: bool(row["robust"]) for row in self._part("epsilons")}
+
+    @property
+    def broken_by(self) -> Mapping[float, str | None]:
+        """By epsilon: the attack that broke the image, None where none did."""
+        return {row["epsilon"]: row.get("broken_by") for row in self._part("epsilons")}
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What there is to say of all images together."""
+        return dict(self.reply["summary"])
+
+    @property
+    def clean_accuracy(self) -> Share:
+        """Of all images, those that are right where nothing attacks."""
+        return Share.read(self.summary["clean"]["top1"])
+
+    @property
+    def accuracy(self) -> Mapping[float, Share]:
+        """Of all images, by epsilon, those that are right and that no attack here broke: an upper bound."""
+        return {at["epsilon"]: Share.read(at["top1"]) for at in self.summary["accuracy"]}
+
+    @property
+    def lines(self) -> Mapping[str, Mapping[float, Share]]:
+        """Behind a defence, accuracy by epsilon, 0 for clean, of `undefended`, `rounded`, `oblivious`, `adaptive`."""
+        return {
+            line["name"]: {
+                0.0: Share.read(line["clean"]["top1"]),
+                **{at["epsilon"]: Share.read(at["top1"]) for at in line["accuracy"] if at["epsilon"] > 0},
+            }
+            for line in self.summary.get("lines", ())
+        }
+
+    @property
+    def transfer(self) -> Mapping[tuple[str, str], Share]:
+        """By the model that pictures were made on, and that they were tried on: of the images that the latter is right
+        about untouched, those that fool it.
+        """
+        cells = self.summary.get("transfer", {}).get("cells", ())
+        return {(cell["made_on"], cell["tried_on"]): Share.read(cell["fooled"]) for cell in cells}
+
+    @property
+    def failed_checks(self) -> list[str]:
+        """The names of the checks that say not to believe these figures."""
+        return list(self.summary.get("failed_checks", ()))
+
+    @property
+    def chart(self) -> Picture:
+        """Accuracy over epsilon, of all images."""
+        if "chart" not in self.summary:
+            raise AttributeError("This answer carries no 'chart'; `include` left it out.")
+        return self._picture(_here("chart", self.summary["chart"]))
+
+
+class Universal(Answer):
+    """What a universal perturbation does to an image; and in `summary`, the perturbation, and what it does to all."""
+
+    def __str__(self) -> str:
+        return f"from {self.prediction} to {self.after}" if self.fooled else f"still {self.prediction}"
+
+    @property
+    def after(self) -> Prediction:
+        """The model's first answer to the image with the perturbation."""
+        return Prediction.read(self._part("after"))
+
+    @property
+    def fooled(self) -> bool:
+        """Whether that is of another class than the first answer to the untouched image."""
+        return bool(self._part("fooled"))
+
+    @property
+    def held_out(self) -> bool:
+        """Whether the perturbation was made without this image."""
+        return bool(self._part("held_out"))
+
+    @property
+    def summary(self) -> Mapping[str, Any]:
+        """What there is to say of all images together."""
+        return dict(self.reply["summary"])
+
+    @property
+    def id(self) -> str | None:
+        """Under which a service keeps the perturbation, for `attack` by `universal`."""
+        return self.summary.get("id")
+
+    @property
+    def perturbation(self) -> Array:
+        """float32 [C, H, W], of the model's input size; to be added to pixels in [0, 1]."""
+        return np.asarray(self._of_all("perturbation"))
+
+    @property
+    def picture(self) -> Picture:
+        """The perturbation, amplified."""
+        return self._picture(self._of_all("picture"))
+
+    @property
+    def chart(self) -> Picture:
+        """The share of images that is fooled, over the number of images that the perturbation is made of."""
+        return self._picture(self._of_all("chart"))
+
+    @property
+    def fooling_rate(self) -> Share:
+        """Of the images that were held out, or where none was of all, those that are fooled."""
+        return Share.read(self.summary["held_out"] or self.summary["given"])
+
+    @property
+    def partial(self) -> bool:
+        """Whether time or rows ran out, and this is what was reached by then."""
+        return bool(self.summary.get("partial", False))
+
+    def _of_all(self, name: str) -> Any:
+        if name not in self.summary:
+            raise AttributeError(f"This answer carries no {name!r}; `include` left it out.")
+        return _here(name, self.summary[name])
+
+
 #: The class of each operation's answers; an operation that is not here is answered with `Answer`.
 ANSWERS: dict[str, type[Answer]] = {
     "classify": Classification,
     "saliency": Saliency,
     "occlusion": Occlusion,
     "attack": Attack,
+    "robustness": Robustness,
+    "universal": Universal,
 }
 
 

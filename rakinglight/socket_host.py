@@ -18,8 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rakinglight.archives import load_networks
-from rakinglight.errors import RakinglightError
-from rakinglight.wire import HEARTBEAT, Frame, FrameReader
+from rakinglight.wire import HEARTBEAT, Frame, first_frame
 from rakinglight.worker import Worker, encoded
 
 log = logging.getLogger("rakinglight.worker")
@@ -62,7 +61,7 @@ class SocketHost:
             writer.close()
 
     async def _converse(self, ticket: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        request = await _request(reader)
+        request = await first_frame(reader)
         if request is None:
             return
         self.worker.open(ticket, request)
@@ -83,16 +82,6 @@ class SocketHost:
                         await writer.drain()
         finally:
             gone.cancel()
-
-
-async def _request(reader: asyncio.StreamReader) -> Frame | None:
-    """The request frame; None where the connection ends before it is whole, or sends something else."""
-    frames = FrameReader()
-    while chunk := await reader.read(2**20):
-        with suppress(RakinglightError):
-            for frame in frames.feed(chunk):
-                return frame
-    return None
 
 
 async def _until_standard_input_ends() -> None:

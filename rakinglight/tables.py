@@ -8,7 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from rakinglight.results import Answer, Attack, Classification, Explanation, Prediction
+from rakinglight.parameters import as_fraction
+from rakinglight.results import Answer, Attack, Classification, Explanation, Prediction, Robustness, Share
 from rakinglight.trust import FIGURES
 
 NUMBERS = frozenset(
@@ -53,11 +54,15 @@ def answered(operation: str, images: Sequence[str], answers: Sequence[Any]) -> T
 
 
 def _classified(images: Sequence[str], answers: Sequence[Classification]) -> Table:
-    made = table("image", "class", "probability", "index")
+    asked = any("detector" in answer.entry for answer in answers)
+    made = table("image", "class", "probability", "index", *(["detector"] if asked else []))
     for name, answer in zip(images, answers, strict=True):
         for place, found in enumerate(answer.predictions):
             shown = "" if found.probability is None else f"{found.probability:.1%}"
-            made.add_row(name if place == 0 else "", found.label, shown, str(found.index))
+            row = [name if place == 0 else "", found.label, shown, str(found.index)]
+            if asked and place == 0:
+                row.append("rejected" if answer.detector.rejected else "lets pass")
+            made.add_row(*row)
     return made
 
 
@@ -101,12 +106,84 @@ def _figure(name: str, found: Mapping[str, Any]) -> str:
 def _attacked(images: Sequence[str], answers: Sequence[Attack]) -> Table:
     made = table("image", "outcome", "before", "after", "linf", "l2", "queries")
     for name, answer in zip(images, answers, strict=True):
-        outcome = "already wrong" if answer.already_misclassified else "success" if answer.success else "no success"
-        note = " (partial)" if answer.partial else ""
+        outcome = {True: "success", False: "no success", None: "done"}[answer.success]
+        outcome = "already wrong" if answer.already_misclassified else outcome
+        note = (", rejected" if answer.rejected else "") + (" (partial)" if answer.partial else "")
         linf, l2 = f"{answer.distance['linf'] * 255:.3g}/255", f"{answer.distance['l2']:.3g}"
         before, after = str(answer.before), str(answer.after)
         made.add_row(name, outcome + note, before, after, linf, l2, str(answer.queries))
     return made
+
+
+def _tried(images: Sequence[str], answers: Sequence[Robustness]) -> Table:
+    made = table("image", "label", "outcome", "epsilon", "by")
+    for name, answer in zip(images, answers, strict=True):
+        broken = next(((epsilon, by) for epsilon, by in answer.broken_by.items() if by), None)
+        outcome = "already wrong" if not answer.correct else "withstood all" if broken is None else "broken"
+        epsilon, by = ("", "") if broken is None else (as_fraction(broken[0]), broken[1])
+        note = " (partial)" if answer.partial else ""
+        made.add_row(name, answer.entry["label"]["label"], outcome + note, epsilon, by)
+    return made
+
+
+def summarized(operation: str, summary: Mapping[str, Any] | None) -> list[Table]:
+    """What there is to say of all images together, where `operation` says anything that fits into a table."""
+    return SUMMARIES[operation](summary) if summary and operation in SUMMARIES else []
+
+
+def _accuracies(summary: Mapping[str, Any]) -> list[Table]:
+    made = table("epsilon", f"accuracy on {summary['images']}", "top-5", "broken by")
+    made.add_row("clean", *(str(Share.read(summary["clean"][name])) for name in ("top1", "top5")), "")
+    for at in summary["accuracy"]:
+        by = ", ".join(f"{name} {count}" for name, count in at["broken_by"].items())
+        made.add_row(as_fraction(at["epsilon"]), str(Share.read(at["top1"])), str(Share.read(at["top5"])), by)
+    beside = [_lines(summary["lines"])] if summary.get("lines") else []
+    beside += [_matrix(summary["transfer"])] if summary.get("transfer", {}).get("cells") else []
+    checked = table("check", "passed", "what must hold")
+    for check in summary.get("checks", ()):
+        passed = {True: "yes", False: "NO", None: "not made"}[check.get("passed")]
+        checked.add_row(check["name"], passed, check["detail"])
+    return [made, *beside, checked] if checked.row_count else [made, *beside]
+
+
+def _lines(lines: Sequence[Mapping[str, Any]]) -> Table:
+    """Accuracy of the model without its defence and behind it, against who does not know of that and who does."""
+    made = table("epsilon", *(line["name"] for line in lines))
+    made.add_row("clean", *(str(Share.read(line["clean"]["top1"])) for line in lines))
+    for i, at in enumerate(lines[0]["accuracy"]):
+        shares = (str(Share.read(line["accuracy"][i]["top1"])) for line in lines)
+        made.add_row(as_fraction(at["epsilon"]), *shares)
+    return made
+
+
+def _matrix(transfer: Mapping[str, Any]) -> Table:
+    """The images that are fooled: rows by what the pictures were made on, columns by what they were tried on."""
+    found = {(cell["made_on"], cell["tried_on"]): str(Share.read(cell["fooled"])) for cell in transfer["cells"]}
+    tried = list(dict.fromkeys(tried for _, tried in found))
+    made = table(f"{transfer['method']} at {as_fraction(transfer['epsilon'])} on", *(f"fools {name}" for name in tried))
+    for maker in dict.fromkeys(maker for maker, _ in found):
+        made.add_row(maker, *(found[maker, name] for name in tried))
+    return made
+
+
+def _fooled(summary: Mapping[str, Any]) -> list[Table]:
+    """How many images the perturbation fools, what it would be of fewer images, and where it is kept."""
+    judged = summary["held_out"] or summary["given"]
+    which = f"the {judged['of']} held out" if summary["held_out"] else f"the same {judged['of']}"
+    shares = {f"the {summary['given']['of']} it is made of": summary["given"]}
+    shares |= {which: judged} if summary["held_out"] else {}
+    shares |= {f"{which}, by noise of its size": summary["noise"]}
+    shares |= {f"{which}, on {row['model']}": row for row in summary["transfer"]}
+    fooled = table("of", "fooled")
+    for of, share in shares.items():
+        fooled.add_row(of, str(Share.read(share)))
+    curve = table("made of", "fools of those", "of the held out")
+    for point in summary["curve"]:
+        held_out = str(Share.read(point["held_out"])) if point["held_out"] else ""
+        curve.add_row(str(point["images"]), str(Share.read(point["given"])), held_out)
+    kept = table("kept as", "norm", "epsilon")
+    kept.add_row(summary.get("id", ""), summary["norm"], as_fraction(summary["epsilon"]))
+    return [fooled, curve, kept] if summary.get("id") else [fooled, curve]
 
 
 def _plain(images: Sequence[str], answers: Sequence[Answer]) -> Table:
@@ -138,4 +215,9 @@ TABLES: Mapping[str, Callable[[Sequence[str], Sequence[Any]], Table]] = {
     "saliency": _explained,
     "occlusion": _explained,
     "attack": _attacked,
+    "robustness": _tried,
+}
+SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], list[Table]]] = {
+    "robustness": _accuracies,
+    "universal": _fooled,
 }

@@ -31,7 +31,7 @@ from rakinglight.errors import (
     Unavailable,
 )
 from rakinglight.results import Answer, Progress
-from rakinglight.tables import answered
+from rakinglight.tables import answered, summarized
 
 DONE, FOUND, WRONG, AWAY, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
@@ -65,7 +65,8 @@ BlackBox = Annotated[
 Methods = Annotated[
     list[str] | None,
     typer.Option(
-        "--method", help="The method; without it, the operation's first. Maps of several, a,b,c, are side by side."
+        "--method",
+        help="The method; without it, the operation's first. Explanations by several, a,b,c, lie side by side.",
     ),
 ]
 Parameters = Annotated[
@@ -195,9 +196,20 @@ def show(
     if as_json:
         echo_json(whole_of(answers))
         return
-    print_table(answered(operation.name, images, answers))
+    print_answers(operation, images, answers)
     if operation.picture and output is None:
         say(f"-o {operation.picture}.png keeps the picture, -o FOLDER all of them, -o all.npz all arrays.")
+
+
+def print_answers(operation: Operation, images: Sequence[str], answers: Sequence[Any]) -> None:
+    """The `answers` as a table, and what there is to say of all of them together."""
+    print_table(answered(operation.name, images, answers))
+    summary = whole_of(answers).get("summary") or {}
+    for found in summarized(operation.name, summary):
+        typer.echo()
+        print_table(found)
+    if note := summary.get("note"):
+        typer.echo(f"\n{note}")
 
 
 def whole_of(answers: Sequence[Answer | None]) -> Mapping[str, Any]:
@@ -237,8 +249,11 @@ def _files(
     found = [(name, answer.entry) for name, answer in zip(images, answers, strict=True) if answer is not None]
     if output.suffix == ".png":
         names = [Path(name).name for name, _ in found]
-        yield output, reply.picture(operation, [entry for _, entry in found], names)
+        summary = whole_of(answers).get("summary")
+        yield output, reply.picture(operation, [entry for _, entry in found], names, summary)
         return
+    for what, raw in _pictures(whole_of(answers).get("summary") or {}, operation):
+        yield output / f"{operation.name}-{what}.png", raw
     seen: Counter[str] = Counter()
     for name, entry in found:
         stem = "image" if name == "-" else Path(name).stem

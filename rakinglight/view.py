@@ -47,8 +47,11 @@ def through(view: View, algorithm: Algorithm[R]) -> Algorithm[R]:
 
     def out(asked: Any) -> Any:
         nonlocal by_pixels
+        if not isinstance(asked, Query) or asked.seen:
+            by_pixels = False
+            return asked
         by_pixels = isinstance(asked, Gradient) and asked.wrt is None
-        return replace(asked, rows=view(made(asked.rows))) if isinstance(asked, Query) else asked
+        return replace(asked, rows=view(made(asked.rows)), seen=True)
 
     def back(answer: Any) -> Any:
         return answer._replace(gradient=view.pullback(answer.gradient)) if by_pixels else answer

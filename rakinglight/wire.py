@@ -19,13 +19,15 @@ import binascii
 import json
 import math
 import struct
+from asyncio import StreamReader
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from rakinglight.errors import BadParameter, FieldError, InternalError, TooLarge, shown
+from rakinglight.errors import BadParameter, FieldError, InternalError, RakinglightError, TooLarge, shown
 
 Kind = Literal["request", "head", "progress", "heartbeat", "result", "problem"]
 KINDS = frozenset(get_args(Kind))
@@ -91,6 +93,16 @@ class FrameReader:
             raw = bytes(self._buffer[_U32.size : end])
             del self._buffer[:end]
             yield _parse(raw)
+
+
+async def first_frame(reader: StreamReader) -> Frame | None:
+    """The first frame that `reader` reads; None where the stream ends before it is whole, or holds something else."""
+    frames = FrameReader()
+    with suppress(RakinglightError):
+        while chunk := await reader.read(2**20):
+            for frame in frames.feed(chunk):
+                return frame
+    return None
 
 
 def _parse(raw: bytes) -> Frame:

@@ -42,9 +42,7 @@ from uuid import uuid4
 
 import fsspec  # type: ignore[import-untyped]
 from fsspec.implementations.local import LocalFileSystem  # type: ignore[import-untyped]
-from sqlalchemy import ColumnElement, Connection, delete, exists, func, or_, select, update
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy import ColumnElement, Connection, Select, delete, exists, func, literal, or_, select, update
 
 from rakinglight.errors import InternalError, NotFound, StorageAway
 from rakinglight.errors import shown as quoted
@@ -97,7 +95,6 @@ class Artifacts:
 
     def __init__(self, database: Database, url: str) -> None:
         self._database = database
-        self._insert = sqlite_insert if database.engine.dialect.name == "sqlite" else postgresql_insert
         self._files = _files(url)
 
     @classmethod
@@ -185,8 +182,8 @@ class Artifacts:
             raise _not_found(sha256)
         self._hold(connection, sha256, holder, owner, shown, expires_at)
 
-    def release(self, connection: Connection, holder: str, *, but: Collection[str] = ()) -> None:
-        """`holder` lets go of everything `but` those."""
+    def release(self, connection: Connection, holder: str, *, but: Collection[str] | Select[tuple[str]] = ()) -> None:
+        """`holder` lets go of everything `but` those, or those that a query finds."""
         connection.execute(delete(holds).where(holds.c.holder == holder, holds.c.sha256.not_in(but)))
 
     def expire(self, connection: Connection, holder: str, at: float | None) -> None:
@@ -222,16 +219,16 @@ class Artifacts:
 
     def _note(self, connection: Connection, sha256: str, size: int, media_type: str) -> None:
         """Make the artifact's row, or lock the one that is there."""
-        note = self._insert(artifacts).values(sha256=sha256, bytes=size, media_type=media_type, created_at=time.time())
+        row = {"sha256": sha256, "bytes": size, "media_type": media_type, "created_at": time.time()}
         # Not DO NOTHING, which would lock nothing: a sweep that has the row would then take it from under the hold.
-        connection.execute(note.on_conflict_do_update(index_elements=["sha256"], set_={"bytes": size}))
+        self._database.upsert(connection, artifacts, row, {"bytes": size})
 
     def _hold(
         self, connection: Connection, sha256: str, holder: str, owner: str, shown: bool, expires_at: float | None
     ) -> None:
-        hold = self._insert(holds).values(sha256=sha256, holder=holder, owner=owner, shown=shown, expires_at=expires_at)
-        latest = {"owner": owner, "shown": or_(holds.c.shown, hold.excluded.shown), "expires_at": expires_at}
-        connection.execute(hold.on_conflict_do_update(index_elements=["sha256", "holder"], set_=latest))
+        latest = {"owner": owner, "shown": shown, "expires_at": expires_at}
+        row = {"sha256": sha256, "holder": holder, **latest}
+        self._database.upsert(connection, holds, row, {**latest, "shown": or_(holds.c.shown, literal(shown))})
 
     def _held(self, sha256: str, holder: str) -> bool:
         mine = exists().where(holds.c.sha256 == sha256, holds.c.holder == holder)

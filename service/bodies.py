@@ -15,7 +15,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import PureWindowsPath
-from typing import Annotated, Any, BinaryIO, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from python_multipart.multipart import parse_options_header
@@ -121,8 +121,8 @@ async def read(request: Request, settings: Settings, hold: Hold, limit: int | No
     return bytes(body)
 
 
-async def upload(request: Request, settings: Settings, hold: Hold, file: BinaryIO) -> str:
-    """Write the dataset that is the body, or its part `file`, to `file`; its name. Raises as `read` does.
+async def upload(request: Request, settings: Settings, hold: Hold) -> tuple[str, bytes]:
+    """The name and the content of the dataset that is the body, or its part `file`. Raises as `read` does.
 
     A part that comes without a `name` is called as its file.
     """
@@ -144,8 +144,7 @@ async def upload(request: Request, settings: Settings, hold: Hold, file: BinaryI
             f"The Content-Type is {kind[:60]!r}; send the file itself as one of {', '.join(DATASETS)}, or a form with "
             "a part `file` (curl: -F file=@pets.zip)."
         )
-    await asyncio.to_thread(file.write, raw)
-    return name or "dataset"
+    return name or "dataset", raw
 
 
 async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body, list[Image]]:

@@ -15,6 +15,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rakinglight import catalogue, images, reply
@@ -36,12 +37,14 @@ from rakinglight.errors import (
 )
 from rakinglight.plan import Plan, Reply
 from rakinglight.question import Question
+from rakinglight.wire import array_to_json
 from service import limits
 from service.ask import Array, Ask, Image, Listed, Prepared, Source
 from service.decode import Decoder
 from service.engines import Engine
 from service.metrics import Metrics
 from service.settings import Settings
+from service.tasks import task_group
 
 if TYPE_CHECKING:
     from service.storage import Storage
@@ -235,6 +238,8 @@ class Core:
         plan = prepared.plan
         with closing(prepared.source):
             pixels = await self._decoded(prepared, hold)
+        if plan.operation.together:
+            limits.check_together(pixels)
         left = max(0.001, begun + prepared.seconds - time.monotonic())
         questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=prepared.rows, caller=ask.caller)
         exact_image = limits.has_room_for_exact(pixels, ask, plan.operation, self.settings)
@@ -260,7 +265,12 @@ class Core:
             compare=ask.compare,
             include=ask.include,
         )
+        plan.check_others(self.engine.models)
         limits.check_lengths(plan, self.settings)
+        if named := plan.perturbations:
+            storage, owner = self.storage, None if ask.sees_all else ask.caller
+            read = {name: await storage.do(storage.perturbations.read, name, owner) for name in named}
+            plan = plan.applying({name: array_to_json(v) for name, v in read.items()})
         return Prepared(ask, plan, source, seconds, rows)
 
     async def pixels(self, prepared: Prepared, i: int) -> Array:
@@ -299,19 +309,16 @@ class Core:
 
     async def finish(self, work: Work, report: Callable[[Progress], None] = lambda progress: None) -> Reply:
         """Do `work`. `report` is told of progress. One image that fails ends the others."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._one(work, i, report)) for i in range(len(work.questions))]
-        except BaseExceptionGroup as failures:
-            raise _first(failures) from None
+        async with task_group() as group:
+            tasks = [group.create_task(self._one(work, i, report)) for i in range(len(work.questions))]
         bodies = [task.result() for task in tasks]
         results = await asyncio.to_thread(
             work.plan.results, work.questions, bodies, request_id=work.ask.request_id, exact_image=work.exact_image
         )
         self._hold_results(results, work.hold)
-        return work.plan.reply(
-            results, bodies, seed=work.ask.seed, seconds=time.monotonic() - work.begun, request_id=work.ask.request_id
-        )
+        seconds, request_id = time.monotonic() - work.begun, work.ask.request_id
+        said = partial(work.plan.reply, results, bodies, seed=work.ask.seed, seconds=seconds, request_id=request_id)
+        return await asyncio.to_thread(said)  # it may draw a picture
 
     async def follow(self, work: Work) -> AsyncGenerator[Progress | Reply, None]:
         """Do `work`, yielding progress and at the end the reply. Closing the generator cancels the work."""
@@ -340,10 +347,11 @@ class Core:
 
     # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-    def check_count(self, images: int) -> None:
-        """Refuse a request of too many images; a door may ask before it unpacks them."""
-        if images > self.settings.images:
-            detail = f"{images} images are over the limit of {self.settings.images} a request; send several requests."
+    def check_count(self, images: int, operation: Operation) -> None:
+        """Refuse a request of too many images for `operation`; a door may ask before it unpacks them."""
+        limit = self.settings.many_images if operation.together else self.settings.images
+        if images > limit:
+            detail = f"{images} images are over the limit of {limit} a request; send several requests."
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
 
     async def _source(self, ask: Ask, *, job: bool, file: str | None, outline: bool) -> Source:
@@ -351,7 +359,7 @@ class Core:
         if ask.dataset is None:
             if not ask.images:
                 raise BadParameter.at("/images", f"images is empty; {ask.operation} needs one at least, or a dataset.")
-            self.check_count(len(ask.images))
+            self.check_count(len(ask.images), catalogue.operation(ask.operation))
             return Listed(ask.images)
         if ask.images:
             raise BadParameter.at("/dataset", "dataset stands beside images; give one of the two.")
@@ -440,15 +448,10 @@ class Core:
             )
 
 
-def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that the caller is told: of those raised on purpose the first, else the first."""
-    leaves = list(failures.exceptions)
-    return next((e for e in leaves if isinstance(e, RakinglightError)), leaves[0])
-
-
 def _labelled(ask: Ask, source: Source, operation: Operation) -> Mapping[str, Any]:
     """The parameters of `ask`; where it says no label, and the dataset knows each image's, those."""
-    if ask.dataset is None or "label" not in operation.own_parameters or "label" in ask.parameters or ask.compare:
+    name = next((name for name in ("label", "labels") if name in operation.own_parameters), None)
+    if ask.dataset is None or name is None or name in ask.parameters or ask.compare:
         return ask.parameters
     labels = [source.label(i) for i in range(len(source))]
-    return ask.parameters if None in labels else {**ask.parameters, "label": labels}
+    return ask.parameters if None in labels else {**ask.parameters, name: labels}

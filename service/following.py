@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from rakinglight.errors import EngineAway, StorageAway
+from rakinglight.results import OVER
 from service.core import DRAINING_RETRY_S, Core
-from service.jobs import OVER
 from service.jobs.records import LOOK_S, Event, Jobs
 from service.storage import Storage
 

@@ -50,7 +50,7 @@ SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
 DOMAIN = "rakinglight.dev"
 
 #: What calls are about that need the key of a keeper.
-KEPT = ("jobs", "datasets", "artifacts")
+KEPT = ("jobs", "datasets", "perturbations", "artifacts")
 
 #: Fields at fault that are headers in REST.
 RENAMED = {"/Idempotency-Key": "/idempotency_key", "/Last-Event-ID": "/after"}
@@ -356,7 +356,7 @@ class Door:
         return message.SerializeToString()
 
     def _ask(self, operation: Operation, request: Any, seconds: float | None, visit: Visit) -> Ask:
-        self._core.check_count(len(request.images))
+        self._core.check_count(len(request.images), operation)
         if request.dataset:
             visit.caller.require_keeping()
         visit.method, parameters = messages.parameters(request.parameters)

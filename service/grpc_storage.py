@@ -1,4 +1,5 @@
-"""What the service keeps, by gRPC: jobs, datasets, artifacts. The other half of `grpc_door`, which frames each call.
+"""What the service keeps, by gRPC: jobs, datasets, perturbations, artifacts. The other half of `grpc_door`, which
+frames each call.
 
 Each call is given the core, its request (an upload, each of its messages as it comes) and who asks. It answers with the
 plain values that fill the response; one that streams, with one such after the other. What is another's is not found,
@@ -14,12 +15,12 @@ from contextlib import aclosing
 from typing import Any, cast
 
 from rakinglight.errors import BadParameter, TooLarge, Unreadable
+from rakinglight.results import OVER, STATES, State
 from service import messages
 from service.core import Core
 from service.database.pages import PAGE_SIZE, Page
 from service.doorway import Visit
 from service.following import followed, is_told
-from service.jobs import OVER, STATES, State
 from service.jobs.records import whole
 
 Values = Mapping[str, Any]
@@ -113,6 +114,32 @@ async def _delete_dataset(core: Core, request: Any, visit: Visit) -> Values:
     return {}
 
 
+# ── perturbations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _list_perturbations(core: Core, request: Any, visit: Visit) -> Values:
+    storage, page = core.storage, Page(request.page_size or PAGE_SIZE, request.page_token or None)
+    listed = await storage.do(storage.perturbations.list, visit.caller.sees, page)
+    return {**listed, "perturbations": [_without_href(one) for one in listed["perturbations"]]}
+
+
+async def _get_perturbation(core: Core, request: Any, visit: Visit) -> Values:
+    storage = core.storage
+    return _without_href(await storage.do(storage.perturbations.get, request.id, visit.caller.sees))
+
+
+def _without_href(perturbation: Values) -> Values:
+    """`perturbation`, its file named by its hash alone, as GetArtifact takes it."""
+    file = {name: value for name, value in perturbation["perturbation"].items() if name != "href"}
+    return {**perturbation, "perturbation": file}
+
+
+async def _delete_perturbation(core: Core, request: Any, visit: Visit) -> Values:
+    storage = core.storage
+    await storage.do(storage.perturbations.remove, request.id, visit.caller.sees)
+    return {}
+
+
 # ── artifacts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -136,5 +163,8 @@ CALLS: Mapping[str, Callable[[Core, Any, Visit], Awaitable[Values] | AsyncGenera
     "ListDatasets": _list_datasets,
     "GetDataset": _get_dataset,
     "DeleteDataset": _delete_dataset,
+    "ListPerturbations": _list_perturbations,
+    "GetPerturbation": _get_perturbation,
+    "DeletePerturbation": _delete_perturbation,
     "GetArtifact": _get_artifact,
 }

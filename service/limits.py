@@ -18,6 +18,8 @@ from service.settings import Settings
 PURPOSE_LENGTH = 500
 #: Parameters that say how long a run is, each with a setting of its name.
 LENGTHS = ("steps", "masks")
+#: Bytes of pixels that one run may be about; a message to the engine holds twice as many.
+TOGETHER_BYTES = 128 * 2**20
 
 
 def check(ask: Ask, images: int, settings: Settings, *, job: bool) -> tuple[float, int]:
@@ -63,17 +65,20 @@ def check_maps(ask: Ask, images: int, settings: Settings) -> None:
 def check_lengths(plan: Plan, settings: Settings) -> None:
     """Refuse a run that is longer than the settings allow."""
     for part in plan.parts:
-        for name in LENGTHS:
-            length, limit = part.parameters.get(name, 0), getattr(settings, name)
-            if length > limit:
-                detail = f"{name} is {length}; the limit here is {limit}."
-                raise part.placed(BadParameter.at(f"/parameters/{name}", detail))
+        methods = part.parameters.get("methods", ())  # an operation may take methods of another among its parameters
+        within = {f"/parameters/methods/{i}/parameters": each["parameters"] for i, each in enumerate(methods)}
+        for at, parameters in {"/parameters": part.parameters, **within}.items():
+            for name in LENGTHS:
+                length, limit = parameters.get(name, 0), getattr(settings, name)
+                if length > limit:
+                    detail = f"{name} is {length}; the limit here is {limit}."
+                    raise part.placed(BadParameter.at(f"{at}/{name}", detail))
 
 
 def check_image(pixels: Array, i: int, prepared: Prepared, settings: Settings) -> None:
     """Refuse an attack on an image that is too large for one."""
     card = prepared.plan.card
-    if "adversarial" not in prepared.plan.operation.include:
+    if not prepared.plan.operation.own_size:
         return
     size = pixels.size // card.input_shape[0]
     if size > settings.attack_pixels:
@@ -84,6 +89,13 @@ def check_image(pixels: Array, i: int, prepared: Prepared, settings: Settings) -
             f"{card.input_shape[2]}."
         )
         raise TooLarge(f"Image {i}: {detail}", errors=[FieldError(f"/images/{i}", detail)])
+
+
+def check_together(images: Sequence[Array]) -> None:
+    """Refuse more images than one run takes together: they travel to the engine in one message."""
+    if (count := sum(image.nbytes for image in images)) > TOGETHER_BYTES:
+        detail = f"{len(images)} images have {count} bytes, and one run takes {TOGETHER_BYTES}. Send fewer or smaller."
+        raise TooLarge(detail, errors=[FieldError("/images", detail)])
 
 
 def has_room_for_exact(decoded: Sequence[Array], ask: Ask, operation: Operation, settings: Settings) -> bool:

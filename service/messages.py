@@ -18,7 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from rakinglight.errors import BadParameter, FieldError, Unreadable
 from rakinglight.plan import Reply
-from rakinglight.wire import DTYPES
+from rakinglight.wire import DTYPES, array_from_json, array_to_json
 
 #: Members of a list among the parameters that are looked at; what an operation takes is fewer, and checked later.
 MAX_LISTED = 1000
@@ -114,13 +114,20 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _one(message: Any) -> Any:
-    """A class, a filling or a box as the parameters have it."""
+    """A class, a filling, a box, a defence or a perturbation as the parameters have it."""
+    if message.DESCRIPTOR.name == "Tensor":
+        return array_to_json(tensor(message, "/parameters"))
     if message.DESCRIPTOR.name == "Box":
         return [getattr(message, field.name) for field in message.DESCRIPTOR.fields]
+    if "method" in message.DESCRIPTOR.oneofs_by_name:
+        method, values = parameters(message)
+        return {"method": method or "", "parameters": values}
     (oneof,) = message.DESCRIPTOR.oneofs
     kind = message.WhichOneof(oneof.name)
     if kind is None:
         return None
+    if oneof.name == "name":  # a thing with parameters of its own
+        return {"name": kind, **{field.name: _plain(field, one) for field, one in getattr(message, kind).ListFields()}}
     value = _plain(message.DESCRIPTOR.fields_by_name[kind], getattr(message, kind))
     return {"rank": value} if kind == "rank" else value
 
@@ -147,8 +154,12 @@ def fill(message: Any, values: Mapping[str, Any]) -> None:
         if value is None:
             continue
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
+            entries, of = getattr(message, name), field.message_type.fields_by_name["value"]
             for key, one in value.items():
-                _fill_one(getattr(message, name)[key], one)
+                if of.message_type is None:
+                    entries[key] = one
+                else:
+                    _fill_one(entries[key], one)
         elif field.message_type is not None and field.is_repeated:
             for one in value if isinstance(value, list | tuple) else [value]:
                 _fill_one(getattr(message, name).add(), one)
@@ -189,6 +200,8 @@ def job_result(members: Mapping[str, Any]) -> dict[str, Any]:
 
     response = {name: value for name, value in members.items() if name != "operation"}
     response["results"] = lifted(members["results"], "results")
+    if "summary" in members:
+        response["summary"] = lifted(members["summary"], "summary")
     unanswered = [i for i, entry in enumerate(members["results"]) if entry is None]
     return {members["operation"]: response, "unanswered": unanswered, "artifacts": artifacts}
 
@@ -207,6 +220,10 @@ def _fill_one(message: Any, value: Any) -> None:
     match value:
         case {"method": method, "parameters": own} if "method" in message.DESCRIPTOR.oneofs_by_name:
             fill_parameters(message, method, own)
+        case {"name": name, **rest} if "name" in message.DESCRIPTOR.oneofs_by_name:
+            fill(message, {name: rest})
+        case {"dtype": _, "shape": _, "data": _} if "tensor" in names:
+            fill(message, {"tensor": array_from_json(dict(value), "")})
         case Mapping():
             fill(message, value)
         case np.ndarray():
@@ -217,7 +234,7 @@ def _fill_one(message: Any, value: Any) -> None:
         case list() | tuple():  # a box
             fill(message, dict(zip(names, value, strict=True)))
         case str():
-            fill(message, {"label" if "label" in names else "name": value})
+            fill(message, {next(name for name in ("label", "id", "name") if name in names): value})
         case int() | float():
             fill(message, {"index" if "index" in names else "value": value})
 

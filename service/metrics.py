@@ -20,8 +20,8 @@ from prometheus_client.exposition import choose_encoder
 
 from rakinglight import __version__, catalogue
 from rakinglight.errors import CODES
+from rakinglight.results import State
 from service.engines import EngineState
-from service.jobs import State
 
 if TYPE_CHECKING:
     from service.core import Core
@@ -37,7 +37,7 @@ COUNT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 PATIENCE_S = 1.0
 
 OPERATIONS = frozenset(catalogue.OPERATIONS) | {
-    "models", "health", "metrics", "docs", "jobs", "datasets", "artifacts",
+    "models", "health", "metrics", "docs", "jobs", "datasets", "perturbations", "artifacts",
 }  # fmt: skip
 #: `several` is what a request that compares is done by.
 METHODS = frozenset(name for operation in catalogue.OPERATIONS.values() for name in operation.by_name) | {"several"}

@@ -14,6 +14,7 @@ import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
 from contextlib import ExitStack, aclosing
+from functools import cache
 from typing import Any
 
 import structlog
@@ -66,12 +67,12 @@ def application(core: Core, keyring: Keyring) -> FastAPI:
         redirect_slashes=False,
         telemetry={"tracing": False, "metrics": False, "logs": False},  # its records may hold bodies and keys
     )
-    document = openapi.document(core.settings)
-    app.openapi = lambda: document  # type: ignore[method-assign]
+    # Made when it is first asked for: it takes longer than all the rest.
+    app.openapi = cache(lambda: openapi.document(core.settings))  # type: ignore[method-assign]
     app.add_exception_handler(HTTPException, _not_routed)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_middleware(Doorway, core=core, keyring=keyring)
-    _add_service_routes(app, core, document)
+    _add_service_routes(app, core)
     _add_model_routes(app, core)
     rest_storage.add_routes(app, core)
     return app
@@ -91,7 +92,7 @@ def _named(name: str, known: Container[str]) -> str:
 # ── the service itself ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _add_service_routes(app: FastAPI, core: Core, document: Mapping[str, Any]) -> None:
+def _add_service_routes(app: FastAPI, core: Core) -> None:
     @app.get("/healthz")
     async def healthz(request: Request) -> Response:
         visit_of(request).operation = "health"
@@ -113,12 +114,12 @@ def _add_service_routes(app: FastAPI, core: Core, document: Mapping[str, Any]) -
     @app.get("/openapi.json")
     async def openapi_json(request: Request) -> Response:
         visit_of(request).operation = "docs"
-        return JSONResponse(document)
+        return JSONResponse(app.openapi())
 
     @app.get("/docs")
     async def docs(request: Request) -> Response:
         visit_of(request).operation = "docs"
-        html, policy = page(document)
+        html, policy = page(app.openapi())
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 
@@ -152,7 +153,7 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
         visit = visit_of(request)
         visit.operation, visit.model = operation.name, _named(request.path_params["model"], core.engine.models)
         visit.caller.require(operation.scope)
-        if later := wants_job(request):
+        if later := wants_job(request) or operation.together:
             visit.caller.require_keeping()
         kind = chosen(request.headers.get("accept"), offered)
         core.card(request.path_params["model"], request.path_params.get("version"))
@@ -246,7 +247,7 @@ async def _encoded(core: Core, answer: Reply, operation: Operation, kind: str, v
     if kind == JSON:
         return await _json(core, answer, visit)
     if kind == PNG:
-        return await asyncio.to_thread(reply.picture, operation, answer.results)
+        return await asyncio.to_thread(reply.picture, operation, answer.results, summary=answer.summary)
     members = answer.members()
     core.check_weight(members)
     return await asyncio.to_thread(reply.to_npz, members.pop("results"), members)

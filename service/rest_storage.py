@@ -1,4 +1,4 @@
-"""What the service keeps, by REST: jobs, datasets, artifacts. The other half of `rest`.
+"""What the service keeps, by REST: jobs, datasets, perturbations, artifacts. The other half of `rest`.
 
 Each call names who asks (`Caller.sees`), and what is another's is a 404 like what never was.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
@@ -19,19 +18,17 @@ from fastapi.responses import JSONResponse, Response
 from rakinglight import catalogue, reply
 from rakinglight.catalogue import Operation
 from rakinglight.errors import BadParameter, NotFound, TooLarge, shown
+from rakinglight.results import OVER, STATES, State
 from service import bodies
 from service.core import Core
 from service.database.pages import PAGE_SIZE, Page
 from service.doorway import Visit
 from service.events import EventStream, Happened
 from service.following import followed, is_told
-from service.jobs import OVER, STATES, State
 from service.jobs.records import whole
 from service.negotiation import EVENTS, JSON, NPZ, PNG, chosen
 
 ROOT = "/api/v1"
-#: An upload up to this size stays in memory.
-IN_MEMORY = 2**20
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -40,6 +37,7 @@ def add_routes(app: FastAPI, core: Core) -> None:
     """Add the routes of all that is kept."""
     _add_jobs(app, core)
     _add_datasets(app, core)
+    _add_perturbations(app, core)
     _add_artifacts(app, core)
 
 
@@ -130,7 +128,7 @@ async def _encoded(core: Core, job: Mapping[str, Any], results: Mapping[str, Any
             f"{job['id']} is {job['state']} and has no result yet; ask for application/json to see how far it is."
         )
     if kind == PNG:
-        return await _picture(core, catalogue.operation(job["operation"]), entries)
+        return await _picture(core, catalogue.operation(job["operation"]), entries, (results or {}).get("summary"))
     members = await _gathered(core, dict(results or {}))
     return await asyncio.to_thread(reply.to_npz, members.pop("results"), members)
 
@@ -139,8 +137,13 @@ def _json(value: Any) -> bytes:
     return json.dumps(reply.to_json(value), separators=(",", ":")).encode()
 
 
-async def _picture(core: Core, operation: Operation, entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """The one picture of all `entries`."""
+async def _picture(
+    core: Core, operation: Operation, entries: Sequence[Mapping[str, Any]], summary: Mapping[str, Any] | None
+) -> bytes:
+    """The one picture of all `entries`, or the one that their `summary` has."""
+    if summary and operation.picture in summary:
+        summary = await _gathered(core, dict(summary))
+        return await asyncio.to_thread(reply.picture, operation, (), summary=summary)
     if len(entries) > core.settings.images:
         raise TooLarge(
             f"The job has {len(entries)} results, and one picture shows {core.settings.images} at most; ask for "
@@ -180,10 +183,9 @@ def _add_datasets(app: FastAPI, core: Core) -> None:
     @app.post(f"{ROOT}/datasets")
     async def add(request: Request) -> Response:
         visit = _visit(request, "datasets")
-        with core.hold() as hold, tempfile.SpooledTemporaryFile(IN_MEMORY) as file:
-            name = await bodies.upload(request, core.settings, hold, cast("BinaryIO", file))
-            file.seek(0)
-            found = await core.storage.datasets.add(visit.caller.name, name, cast("Any", file))
+        with core.hold() as hold:
+            name, content = await bodies.upload(request, core.settings, hold)
+            found = await core.storage.datasets.add(visit.caller.name, name, content)
         return JSONResponse(found, 201, {"Location": f"{ROOT}/datasets/{found['id']}"})
 
     @app.get(f"{ROOT}/datasets")
@@ -200,6 +202,27 @@ def _add_datasets(app: FastAPI, core: Core) -> None:
     async def remove(request: Request) -> Response:
         visit = _visit(request, "datasets")
         await core.storage.datasets.remove(request.path_params["dataset"], visit.caller.sees)
+        return Response(status_code=204)
+
+
+# ── perturbations ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _add_perturbations(app: FastAPI, core: Core) -> None:
+    @app.get(f"{ROOT}/perturbations")
+    async def perturbations(request: Request) -> Response:
+        visit, page, storage = _visit(request, "perturbations"), _page(request), core.storage
+        return JSONResponse(await storage.do(storage.perturbations.list, visit.caller.sees, page))
+
+    @app.get(f"{ROOT}/perturbations/{{perturbation}}")
+    async def perturbation(request: Request) -> Response:
+        visit, name, storage = _visit(request, "perturbations"), request.path_params["perturbation"], core.storage
+        return JSONResponse(await storage.do(storage.perturbations.get, name, visit.caller.sees))
+
+    @app.delete(f"{ROOT}/perturbations/{{perturbation}}")
+    async def remove(request: Request) -> Response:
+        visit, name, storage = _visit(request, "perturbations"), request.path_params["perturbation"], core.storage
+        await storage.do(storage.perturbations.remove, name, visit.caller.sees)
         return Response(status_code=204)
 
 

@@ -15,6 +15,7 @@ from service.datasets import Datasets
 from service.decode import Decoder
 from service.jobs import queue
 from service.jobs.records import Jobs
+from service.perturbations import Perturbations
 from service.settings import Settings
 
 log = logging.getLogger("rakinglight.storage")
@@ -31,6 +32,7 @@ class Storage:
     artifacts: Artifacts
     datasets: Datasets
     jobs: Jobs
+    perturbations: Perturbations
 
     @staticmethod
     def of(settings: Settings, decoder: Decoder, *, wait_s: float = SOON_S) -> Storage:
@@ -41,9 +43,8 @@ class Storage:
         database = Database.of(settings, wait_s=wait_s)
         artifacts = Artifacts.of(settings, database)
         datasets = Datasets(database, artifacts, settings, decoder)
-        return Storage(
-            database, artifacts, datasets, Jobs(database, artifacts, datasets, settings, queue.Queue(database))
-        )
+        jobs = Jobs(database, artifacts, datasets, settings, queue.Queue(database))
+        return Storage(database, artifacts, datasets, jobs, Perturbations(database, artifacts, settings))
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(*args, **kwargs)`, which uses one of the parts, in a thread: see `Database.do`. Raises StorageAway.

@@ -1,12 +1,15 @@
 """Small networks for tests: weights from a fixed seed, answers that can be done by hand."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from rakinglight.backends.torch_backend import TorchBackend
 from rakinglight.card import Card
+from rakinglight.detector import About, Detector
 from rakinglight.network import Ladder, Network
 from rakinglight.queries import Rule, Scores, Slope
 
@@ -45,6 +48,30 @@ def network_of(
     return Network(card, backend, backend, Ladder(counts), Ladder(counts))
 
 
+def neighbour() -> Network:
+    """Of the classes of `small`, five, and of smaller images: 3x6x6."""
+    return network_of("neighbour", nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 5)), (3, 6, 6))
+
+
+def with_detector(network: Network, layer: str, limit: float, name: str = "") -> Network:
+    """`network`, or a copy of it with a `name` of its own, with a detector that counts: its score is 2^-n, where n is
+    how many values the layer puts out above 1. So an image in which none is has the score 1.
+    """
+    n = math.prod(network.card.layers[layer])
+    tensors = {
+        "thresholds": torch.ones(1, n),
+        "support": torch.zeros(1, n, dtype=torch.uint8),
+        "coefficients": torch.ones(1),
+        "intercept": torch.tensor(0.0),
+        "gamma": torch.tensor(math.log(2)),
+        "limit": torch.tensor(limit),
+    }
+    detector = Detector(About((layer,), 0.25, "Made by a test."), tensors)
+    return replace(
+        network, card=replace(network.card, name=name or network.card.name, detector=0.25), detector=detector
+    )
+
+
 class Abacus:
     """A linear backend that keeps a record: logits W x of 1x2x3 pixels, four classes.
 
@@ -81,9 +108,10 @@ class Abacus:
         rules: Sequence[Rule] = (),
     ) -> Slope:
         x = rows.clone().requires_grad_()
-        values = objective(self._logits(x))
+        logits = self._logits(x)
+        values = objective(logits)
         (g,) = torch.autograd.grad(values.sum(), x)
-        return Slope(values.detach(), g)
+        return Slope(values.detach(), g, logits.detach())
 
 
 def abacus_network(counts: tuple[int, ...] = (4,), *, name: str = "abacus", gradients: bool = True) -> Network:

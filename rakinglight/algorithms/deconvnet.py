@@ -22,5 +22,5 @@ def deconvnet(x: "Tensor", score: Objective) -> "Algorithm[Map]":
     score  the objective that is explained
     Returns the map in units of score per full range of one pixel.
     """
-    _, g = yield Gradient(x, score, rule="deconvnet")
+    g = (yield Gradient(x, score, rule="deconvnet")).gradient
     return Map.of_slope(g)

@@ -21,5 +21,5 @@ def fgsm(x: "Tensor", goal: Goal, *, norm: NormChoice = "linf", epsilon: Epsilon
     goal  the label to leave, or the target to reach
     Returns an image of x's shape, within epsilon of x, pixels in [0, 1].
     """
-    _, g = yield Gradient(x, goal.loss)
+    g = (yield Gradient(x, goal.loss)).gradient
     return (x + epsilon * NORMS[norm].direction(g)).clamp(0, 1)

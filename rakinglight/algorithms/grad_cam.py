@@ -25,7 +25,7 @@ def grad_cam(x: "Tensor", score: Objective, last_layer: str, *, layer: SpatialLa
 
     layer = layer or last_layer
     A = (yield Forward(x, (layer,))).activations[layer]  # [K, h, w]
-    _, g = yield Gradient(x, score, wrt=layer)
+    g = (yield Gradient(x, score, wrt=layer)).gradient
     alpha = g.mean((-2, -1), keepdim=True)  # equation 1
     L = (alpha * A).sum(-3).relu()  # equation 2
     enlarged = interpolate(L[None, None], x.shape[-2:], mode="bilinear", align_corners=False)[0, 0]

@@ -19,5 +19,5 @@ def gradient(x: "Tensor", score: Objective) -> "Algorithm[Map]":
     score  the objective that is explained, usually a class's logit
     Returns the map in units of score per full range of one pixel.
     """
-    _, g = yield Gradient(x, score)
+    g = (yield Gradient(x, score)).gradient
     return Map.of_slope(g)

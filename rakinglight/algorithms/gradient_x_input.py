@@ -20,5 +20,5 @@ def gradient_x_input(x: "Tensor", score: Objective) -> "Algorithm[Map]":
     score  the objective that is explained
     Returns the map in units of score.
     """
-    _, g = yield Gradient(x, score)
+    g = (yield Gradient(x, score)).gradient
     return Map.of_shares(x * g, moved=x)

@@ -20,5 +20,5 @@ def guided_backprop(x: "Tensor", score: Objective) -> "Algorithm[Map]":
     score  the objective that is explained
     Returns the map in units of score per full range of one pixel.
     """
-    _, g = yield Gradient(x, score, rule="guided")
+    g = (yield Gradient(x, score, rule="guided")).gradient
     return Map.of_slope(g)

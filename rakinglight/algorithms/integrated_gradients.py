@@ -50,7 +50,7 @@ def integrated_gradients(
     waves = -(-n_steps // wave(x))
     for first in range(done, waves):
         part = slice(first, None, waves)  # every wave goes the whole way, so that one alone is an estimate
-        value, g = yield Gradient(start + (0.5 + nodes[part]) * moved, score)
+        value, g, _ = yield Gradient(start + (0.5 + nodes[part]) * moved, score)
         integral = integral + (weights[part] * g).sum(0)
         weight += float(weights[part].sum())
         shares = integral / weight * moved

@@ -55,13 +55,13 @@ def second_order(
         found: Map = state["best"]
         noise.go_on(state["noise"])
     else:
-        _, first = yield Gradient(x, score)
+        first = (yield Gradient(x, score)).gradient
         total, sums = torch.zeros_like(x), []
     pairs = wave(x) // 2
     for asked in range(len(sums), n_samples, pairs):
         u = noise.normal(x.expand(min(pairs, n_samples - asked), *x.shape))
         v = (u * d).sum((1, 2, 3), keepdim=True)
-        value, g = yield Gradient(torch.cat([x + sigma * u, x + sigma * (u - 2 * v * d)]), score)
+        value, g, _ = yield Gradient(torch.cat([x + sigma * u, x + sigma * (u - 2 * v * d)]), score)
         g, mirrored = g.chunk(2)
         products = length * v * (g - mirrored) / (2 * sigma)  # H x' as each draw has it
         total = total + products.sum(0)

@@ -37,7 +37,7 @@ def smoothgrad(
         noise.go_on(state["noise"])
     for asked in range(done, n_samples, wave(x)):
         copies = noisy_copies(x, min(wave(x), n_samples - asked), noise, noise_level)
-        value, g = yield Gradient(copies, score)
+        value, g, _ = yield Gradient(copies, score)
         total = total + g.sum(0)
         done = asked + len(copies)
         kept = {"total": total, "noise": noise.state}

@@ -43,7 +43,7 @@ def vargrad(
         noise.go_on(state["noise"])
     for asked in range(done, n_samples, wave(x)):
         copies = noisy_copies(x, min(wave(x), n_samples - asked), noise, noise_level)
-        value, g = yield Gradient(copies, score)
+        value, g, _ = yield Gradient(copies, score)
         done = asked + len(copies)
         share = len(copies) / done
         g_mean = g.mean(0).double()

@@ -87,11 +87,12 @@ class TorchBackend:
         x = self._place(rows).requires_grad_()
         ruled = Ruled(rules) if any(rule != "standard" for rule in rules) else nullcontext()
         with self._listening((wrt,) if wrt else ()) as heard, ruled:
-            values = objective(self._logits(x))
+            logits = self._logits(x)
+            values = objective(logits)
             at = heard[wrt] if wrt else x
             # The rows do not interact, so the gradient of the sum holds each row's own.
             (g,) = torch.autograd.grad(values.sum(), at)
-        return Slope(values.detach().to(rows), g.contiguous().to(rows))
+        return Slope(values.detach().to(rows), g.contiguous().to(rows), logits.detach().to(rows))
 
     def randomized(self, share: float) -> TorchBackend:
         """The same with random weights in that share of the layers, from the last on.

@@ -7,5 +7,7 @@ What it returns is a tree of plain values and numpy arrays, which both doors enc
 from rakinglight.operations.attack import attack
 from rakinglight.operations.classify import classify
 from rakinglight.operations.explain import occlusion, saliency
+from rakinglight.operations.robustness import robustness
+from rakinglight.operations.universal import universal
 
-__all__ = ["attack", "classify", "occlusion", "saliency"]
+__all__ = ["attack", "classify", "occlusion", "robustness", "saliency", "universal"]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rakinglight import eight_bit
 from rakinglight.errors import BadParameter
+from rakinglight.example import Example
+from rakinglight.front_door import FrontDoor, Verdict
 from rakinglight.method import Chosen
-from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
-from rakinglight.parameters import AttackTarget, Label, Rank
-from rakinglight.queries import Algorithm, Compute, Forward, State
-from rakinglight.relays import insisting, resumable, so_far
+from rakinglight.parameters import Adaptive, AttackTarget, Defenses, Draws, EarlyStop, Label, Rank, UseDetector
+from rakinglight.queries import Algorithm, State
+from rakinglight.relays import first, resumable, so_far
 from rakinglight.subject import Subject
-from rakinglight.view import through
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,79 +22,113 @@ if TYPE_CHECKING:
 
 def attack(
     subject: Subject,
-    method: Chosen[Tensor],
+    method: Chosen[Tensor | Example],
     state: State | None = None,
     *,
     target: AttackTarget = None,
     label: Label = None,
+    early_stop: EarlyStop = False,
+    defense: Defenses = (),
+    adaptive: Adaptive = True,
+    draws: Draws = 10,
+    detector: UseDetector = False,
 ) -> Algorithm[dict[str, Any]]:
     """Change the image a little so that the model is wrong, and prove it on the 8-bit picture.
 
     The attack works at the image's own size, through the model's resize and crop. Whether it succeeded is judged on the
-    rounded picture, alone, by the path that `classify` takes.
+    picture, alone, by the path that `classify` takes; what rounding broke is repaired before that, if it can be.
+
+    It is judged behind the defence, if there is one: an adaptive attack was made on the defended model, any other on
+    the model without. A random defence is drawn 20 times then: what it says is the mean over these.
+
+    A detector is asked about what comes out, and no attack here knows of it.
 
     state  from which to go on, as its Progress had it
     """
     state = state or {}
-    x, see = subject.x, subject.view
-    logits = state["logits"] if state else (yield Forward(see(x))).logits
+    x, fools = subject.x, method.method.fools
+    judge = subject.behind(defense, draws)
+    subject = judge if adaptive else subject  # as the attack sees it
+    logits = state["logits"] if state else (yield from judge.scores(x))
+    attacked = logits
+    if defense and not adaptive:
+        attacked = state["attacked"] if state else (yield from subject.scores(x))
     before = subject.prediction(logits)
     y = subject.class_index(Rank(rank=1) if label is None else label, logits)
     t = None if target is None else subject.class_index(target, logits)
-    if t == y:
+    if t == y and fools:
         detail = f"The target and the label are both {subject.card.labels[y]!r}; a targeted attack needs another class."
         raise BadParameter.at("/parameters/target", detail)
+    norm, epsilon = method.parameters.get("norm", "l2"), method.parameters.get("epsilon")
+    goal = Goal(y, t)
+    door = FrontDoor(subject, goal, norm, epsilon, gradients=not method.method.scores_only)
 
-    def begin(state: State | None) -> Algorithm[Tensor]:
-        return through(see, method.begin(x=x, goal=Goal(y, t), noise=subject.noise, state=state))
+    def proven(row: Tensor) -> Algorithm[Tensor | None]:
+        return row if (yield from door.accept(row)) is not None else None
 
-    x_adv, partial = yield from so_far(resumable(begin, state, "method", logits=logits))
-    norm, epsilon = method.parameters["norm"], method.parameters["epsilon"]
-    rounded = yield Compute(lambda: eight_bit.inside_ball(x.numpy(), x_adv.numpy(), norm, epsilon))
-    x_png = Subject.of(subject.card, rounded).x
+    def begin(state: State | None) -> Algorithm[Tensor | Example]:
+        offered = {"x": x, "goal": goal, "noise": subject.noise, "logits": attacked, "view_of": subject.view_of}
+        offered["view"] = subject.view
+        algorithm = method.begin(**offered, accept=proven, state=state)
+        # What takes `accept` stops by itself, and knows better what it has found.
+        stops = early_stop and fools and not method.takes("accept")
+        return subject.through(_until(algorithm, goal, proven) if stops else algorithm)
 
-    def judged(picture: Tensor) -> Algorithm[dict[str, Any]]:
-        # Alone and by itself: this is the very query that `classify` makes of the posted picture.
-        logits, _ = yield from insisting(Forward(see(picture)))
-        after = subject.prediction(logits)
-        reached = after["index"] == t if t is not None else after["index"] not in (y, before["index"])
-        return {"after": after, "success": reached and y == before["index"], "distance": distance(x, picture)}
+    found, partial = yield from so_far(resumable(begin, state, "method", logits=logits, attacked=attacked))
+    example = Example.of(found)
+    floats = yield from door.exact(example.x)
+    picture = yield from door.prove(example.x, floats, repair=not partial)
+    if defense and (judge.chain.random or not adaptive):
+        # What chose the picture must not judge it: not the model without, and of a random defence not the same draws.
+        last = FrontDoor(judge, goal, norm, epsilon)
+        floats = yield from last.exact(example.x)
+        picture = replace((yield from last.judged(picture.pixels)), cut=picture.cut)
+    rejected: dict[str, bool] = {}
+    if detector:
+        guard = FrontDoor(judge, goal, norm, epsilon)
+        rejected = {"picture": (yield from guard.rejects(picture.x)), "floats": (yield from guard.rejects(example.x))}
 
-    on_png = yield from judged(x_png)
-    on_exact = yield from judged(x_adv)
+    def said(verdict: Verdict, rejected: bool | None) -> dict[str, Any]:
+        wrong = verdict.reached and y == before["index"]
+        judged: dict[str, Any] = {"success": wrong and not rejected} if fools else {}
+        if fools and judge.chain.random:
+            judged["success_rate"] = verdict.rate if y == before["index"] else 0.0
+        if rejected is not None:
+            judged["rejected"] = rejected
+        return {"after": subject.prediction(verdict.logits), **judged, "distance": verdict.distance}
+
     result = {
         "prediction": before,
         "before": before,
         "label": subject.prediction(logits, y),
         "target": None if t is None else subject.prediction(logits, t),
         "already_misclassified": y != before["index"],
-        **on_png,
-        "adversarial": rounded,
-        "exact": {**on_exact, "image": x_adv.numpy()},
+        **example.facts,
+        **said(picture, rejected.get("picture")),
+        "adversarial": picture.pixels,
+        "exact": {**said(floats, rejected.get("floats")), "image": example.x.numpy()},
     }
-    if norm == "linf" and epsilon < 1 / 255 - 1e-9:
-        result["success"] = False
+    if epsilon is not None and norm == "linf" and epsilon < 1 / 255 - 1e-9:
+        if fools:
+            result["success"] = False
         result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no other 8-bit picture is in that ball."
-    elif on_png["distance"]["l0"] == 0:
+    elif epsilon is not None and picture.distance["l0"] == 0:
         result["note"] = (
             f"Rounded to grey levels nothing is left of the perturbation; epsilon {epsilon:g} is too small."
         )
-    if partial:
+    if "broken_by" in result:
+        # Found by none of them alone: floats that rounding undid, and that were repaired here.
+        result["broken_by"] = (result["broken_by"] or "repair") if result["success"] else None
+    if partial or picture.cut:
         result["partial"] = True
     return result
 
 
-def distance(x: Tensor, picture: Tensor) -> dict[str, float | int]:
-    """How far `picture` is from `x`: linf and l2 in units of [0, 1] over all values, l0 in pixels that changed.
-
-    Counted in grey levels: what is within float32's error of a whole number of them is that number, so that a picture
-    made of levels is as far as its levels say and not a rounding further.
-    """
-    levels = (picture.double() - x.double()) * 255
-    whole = levels.round()
-    delta = whole.where((levels - whole).abs() < 1e-4, levels) / 255
-    return {
-        "linf": float(NORMS["linf"].size(delta)),
-        "l2": float(NORMS["l2"].size(delta)),
-        "l0": int((delta != 0).any(0).sum()),
-    }
+def _until(
+    algorithm: Algorithm[Tensor | Example], goal: Goal, accept: Callable[[Tensor], Algorithm[Tensor | None]]
+) -> Algorithm[Tensor | Example]:
+    """`algorithm`, or the first row that it asks about which reaches `goal` and which `accept` takes."""
+    found, taken = yield from first(algorithm, goal, accept)
+    best = found if taken is None else taken
+    assert best is not None
+    return best

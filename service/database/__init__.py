@@ -12,7 +12,7 @@ import re
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy import URL, Connection, Engine, Table, event
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -167,6 +168,17 @@ class Database:
             if self._sqlite:
                 connection.exec_driver_sql("BEGIN")
             yield connection
+
+    def upsert(
+        self,
+        connection: Connection,
+        table: Table,
+        row: Mapping[str, Any],
+        changes: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Insert `row`; where there is one with its primary key, make `changes` to that: by default, all of `row`."""
+        insert = (sqlite if self._sqlite else postgresql).insert(table).values(dict(row))
+        connection.execute(insert.on_conflict_do_update(index_elements=[*table.primary_key], set_=dict(changes or row)))
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -322,9 +334,13 @@ def _postgresql_engine(url: URL, wait_s: float) -> Engine:
 def _close_late_ones(engine: Engine) -> None:
     """Have a connection that is given back after `dispose` closed: else its pool would keep it open until collected."""
 
+    @event.listens_for(engine, "do_connect")
+    def remember(_: Any, record: Any, *__: Any) -> None:
+        record.info["pool"] = engine.pool  # which `dispose` may replace while the connection is made
+
     @event.listens_for(engine, "connect")
-    def remember(_: Any, record: Any) -> None:
-        record.info["pool"] = engine.pool
+    def remember_sqlite(_: Any, record: Any) -> None:
+        record.info.setdefault("pool", engine.pool)  # a `creator` makes it, and there is no event before
 
     @event.listens_for(engine, "checkin")
     def close(_: Any, record: Any) -> None:

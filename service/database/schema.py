@@ -7,7 +7,7 @@ by the SHA-256 of its content.
       │──<  job_results   one image: its entry in the reply
       └──<  job_events    what happened, numbered from 1
     artifacts ──< holds   who needs it; what nobody holds is swept away
-    datasets ──> artifacts
+    datasets ──> artifacts <── perturbations
     workers               job processes, each with a count that grows while it lives
 """
 
@@ -120,9 +120,9 @@ artifacts = Table(
     Column("created_at", Double, nullable=False),
 )
 
-#: A holder is "job:<id>:request", ":work" or ":parts", "dataset:<id>", or "reply:<caller>/<request id>". A hold without
-#: `expires_at` lasts until its holder lets go. `shown` is false for what only the service itself reads: requests and
-#: states.
+#: A holder is "job:<id>:request", ":states" or ":results", "dataset:<id>", "perturbation:<id>", or
+#: "reply:<caller>/<request id>". A hold without `expires_at` lasts until its holder lets go. `shown` is false for what
+#: only the service itself reads: requests and states.
 holds = Table(
     "holds",
     metadata,
@@ -150,6 +150,27 @@ datasets = Table(
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double, nullable=False),
     Index("ix_datasets_owner_created_at", "owner", "created_at"),
+)
+
+#: Universal ones. `given` and `held_out` are the shares of images that one fools; `job` has made it.
+perturbations = Table(
+    "perturbations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("model", JSON, nullable=False),
+    Column("method", Text, nullable=False),
+    Column("norm", Text, nullable=False),
+    Column("epsilon", Double, nullable=False),
+    Column("shape", JSON, nullable=False),
+    Column("given", JSON, nullable=False),
+    Column("held_out", JSON(none_as_null=True)),
+    Column("job", Text, nullable=False),
+    Column("artifact", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_perturbations_owner_created_at", "owner", "created_at"),
 )
 
 workers = Table(

@@ -14,8 +14,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -83,13 +82,12 @@ class Datasets:
         self._clock = clock
         self._folders = Folders(settings)
 
-    async def add(self, owner: str, name: str, file: Path | bytes | BinaryIO) -> dict[str, Any]:
-        """Keep the dataset in `file`, a zip or an NPZ, if all of it is good; its members. Closes the file.
+    async def add(self, owner: str, name: str, content: bytes) -> dict[str, Any]:
+        """Keep the dataset that is `content`, a zip or an NPZ, if all of it is good; its members.
 
         Raises NotADataset and TooLarge, naming what is at fault, and BadParameter for the name; then nothing is stored.
         """
         _check_name(name)
-        content = await asyncio.to_thread(_content, file, self._settings.dataset_bytes)
         with await asyncio.to_thread(reading.read, content, self._settings) as dataset:
             await self._check(dataset)
             return await self._database.do(self._store, owner, name, dataset, content)
@@ -124,9 +122,8 @@ class Datasets:
         """A dataset, to read its images. Raises as `get` does. Close it, unless it has to last."""
         if dataset in self._folders:
             return await self._database.do(self._folders.open, dataset)
-        artifact = await self._database.do(self.artifact, dataset, owner)
-        assert artifact is not None
-        return await self.reopen(artifact)
+        row = await self._database.do(self._row, dataset, owner, datasets.c.artifact)
+        return await self.reopen(row.artifact)
 
     async def outline(self, dataset: str, owner: str | None) -> Dataset:
         """How many images a dataset has, and what they show, without reading any. Raises as `get` does."""
@@ -147,13 +144,6 @@ class Datasets:
         return await asyncio.to_thread(reading.read, content, self._settings)
 
     # ── for threads ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-    def artifact(self, dataset: str, owner: str | None) -> str | None:
-        """The artifact that is a dataset's file, and None for a configured one. Raises NotFound."""
-        if dataset in self._folders:
-            return None
-        found: str = self._row(dataset, owner, datasets.c.artifact).artifact
-        return found
 
     def hold(self, connection: sa.Connection, dataset: str, owner: str | None, holder: str) -> str:
         """Let `holder` keep a dataset, in the transaction of `connection`; by what `reopen` finds it again.
@@ -275,14 +265,6 @@ class Datasets:
             return self._configured(name)
         except RakinglightError as e:
             return {**_of_folder(name), "problem": e.problem()}
-
-
-def _content(file: Path | bytes | BinaryIO, most: int) -> bytes:
-    """All of `file`, or of one that is too large one byte more than `most`: enough for its refusal."""
-    if isinstance(file, bytes):
-        return file
-    with file.open("rb") if isinstance(file, Path) else file as opened:
-        return opened.read(most + 1)
 
 
 def _check_name(name: str) -> None:

@@ -8,32 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import io
-from pathlib import Path
-from typing import BinaryIO
 
-from rakinglight.errors import NotADataset, NotAnImage, RakinglightError, TooLarge, shown
+from rakinglight.errors import NotADataset, NotAnImage, TooLarge, shown
 from service.datasets.archive import Archive
 from service.datasets.arrays import NpzDataset
 from service.datasets.dataset import Dataset
 from service.datasets.zips import ZipDataset
 from service.decode import Decoder
 from service.settings import Settings
+from service.tasks import task_group
 
 
-def read(file: Path | bytes | BinaryIO, settings: Settings) -> Dataset:
-    """The dataset in `file`, a zip or an NPZ; it closes the file. It may take seconds: call it in a thread.
+def read(content: bytes, settings: Settings) -> Dataset:
+    """The dataset that is `content`, a zip or an NPZ. It may take seconds: call it in a thread.
 
     What memory it takes is bounded by the limits of `settings`, not by what the file says of itself.
     Raises NotADataset and TooLarge, and StorageAway where there is no room to unpack an NPZ.
     """
-    opened = file.open("rb") if isinstance(file, Path) else io.BytesIO(file) if isinstance(file, bytes) else file
-    try:
-        archive = Archive(opened, settings)
-        is_npz = archive.entries and all(entry.path.endswith(".npy") for entry in archive.entries)
-        return NpzDataset(archive, settings) if is_npz else ZipDataset(archive, settings)
-    except BaseException:
-        opened.close()
-        raise
+    archive = Archive(io.BytesIO(content), settings)
+    is_npz = archive.entries and all(entry.path.endswith(".npy") for entry in archive.entries)
+    return NpzDataset(archive, settings) if is_npz else ZipDataset(archive, settings)
 
 
 async def check(dataset: Dataset, decoder: Decoder, at_once: int) -> None:
@@ -55,11 +49,6 @@ async def check(dataset: Dataset, decoder: Decoder, at_once: int) -> None:
                     "it or leave it out."
                 ) from None
 
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
-                group.create_task(one_after_another())
-    except BaseExceptionGroup as failures:
-        raise next(
-            (e for e in failures.exceptions if isinstance(e, RakinglightError)), failures.exceptions[0]
-        ) from None
+    async with task_group() as group:
+        for _ in range(at_once):
+            group.create_task(one_after_another())

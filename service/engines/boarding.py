@@ -156,7 +156,8 @@ class Gate:
         while self.waiting and self._fits(self.waiting[0]):
             passenger = self.waiting.popleft()
             self.aboard.add(passenger)
-            passenger.admitted.set_result(None)
+            if not passenger.admitted.cancelled():  # who hung up a moment ago gives the place back
+                passenger.admitted.set_result(None)
 
     def _fits(self, passenger: Passenger) -> bool:
         if not self.aboard:

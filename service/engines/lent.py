@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +21,10 @@ from rakinglight.archives import read_card
 from rakinglight.card import Card
 from rakinglight.errors import EngineAway, InternalError, RakinglightError, from_problem
 from rakinglight.question import Question
-from rakinglight.wire import HEARTBEAT, Frame, FrameReader
+from rakinglight.wire import HEARTBEAT, Frame, first_frame
 from service.engines import Engine, EngineState
 from service.engines.boarding import WorkerLost
-from service.engines.streams import frames
+from service.engines.streams import answer
 
 log = logging.getLogger("rakinglight.lent")
 
@@ -59,7 +58,7 @@ class Lender:
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.CancelledError):
-            if request := await _request(reader):
+            if request := await first_frame(reader):
                 answering = asyncio.create_task(self._answer(request, writer))
                 gone = asyncio.create_task(reader.read(1))
                 await asyncio.wait([answering, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -134,31 +133,15 @@ class LentEngine:
 
     async def ask(self, question: Question, *, request_id: str) -> AsyncGenerator[Frame, None]:
         """As `Engine.ask`."""
-        body = {"question": question.to_body(), "request_id": request_id}
+        request = Frame("request", {"question": question.to_body(), "request_id": request_id})
         try:
-            reader, writer = await asyncio.open_unix_connection(self.path, limit=2**22)
-        except OSError as e:
-            raise EngineAway(f"The gateway does not answer: {e}", retry_after_s=RETRY_S) from None
-        try:
-            writer.write(bytes(Frame("request", body)))
-            async with aclosing(frames(partial(reader.read, 2**20))) as arriving:
+            async with aclosing(answer(self.path, bytes(request))) as arriving:
                 async for frame in arriving:
                     if frame.kind == "problem":
                         raise from_problem(frame.body)
                     yield frame
         except WorkerLost as lost:
-            raise EngineAway(f"The gateway was lost: {lost}", retry_after_s=RETRY_S) from None
-        finally:
-            writer.close()
-
-
-async def _request(reader: asyncio.StreamReader) -> Frame | None:
-    """The request frame; None where the connection ends before it is whole."""
-    arriving = FrameReader()
-    while chunk := await reader.read(2**20):
-        for frame in arriving.feed(chunk):
-            return frame
-    return None
+            raise EngineAway(f"The gateway does not answer: {lost}", retry_after_s=RETRY_S) from None
 
 
 async def _live(writer: asyncio.StreamWriter) -> None:

@@ -6,8 +6,7 @@ import asyncio
 import logging
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import AsyncExitStack, aclosing, suppress
-from functools import partial
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from rakinglight.wire import Frame
 from service.engines import EngineState, trial
 from service.engines.boarding import Boarding, Limits, WorkerLost, probe
 from service.engines.children import clean_environment, die_with_parent, end_group, socket_directory
-from service.engines.streams import frames
+from service.engines.streams import answer
 from service.engines.trial import Stuck, ask_each, smallest
 
 log = logging.getLogger("rakinglight.local")
@@ -87,19 +86,9 @@ class LocalEngine:
             raise EngineAway("The service is stopping; ask again when it is back.", retry_after_s=5.0)
         await self._up.wait()
 
-    async def stream(self, request: bytes) -> AsyncGenerator[Frame, None]:
+    def stream(self, request: bytes) -> AsyncGenerator[Frame, None]:
         """As `Transport.stream`."""
-        try:
-            reader, writer = await asyncio.open_unix_connection(self._socket, limit=2**22)
-        except OSError as e:
-            raise WorkerLost(f"the worker does not answer: {e}", aboard=False) from e
-        try:
-            writer.write(request)
-            async with aclosing(frames(partial(reader.read, 2**20))) as arriving:
-                async for frame in arriving:
-                    yield frame
-        finally:
-            writer.close()
+        return answer(self._socket, request)
 
     async def start(self) -> None:
         """As `Engine.start`."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
 
 from rakinglight.wire import Frame, FrameReader
 from service.engines.boarding import WorkerLost
@@ -34,3 +37,21 @@ async def frames(read: Callable[[], Awaitable[bytes]], silence_s: float = SILENC
                 yield frame
             if frame.terminal:
                 return
+
+
+async def answer(path: Path, request: bytes) -> AsyncGenerator[Frame, None]:
+    """The frames that answer `request` at the socket `path`, as `frames` reads them. Closing it hangs up.
+
+    Raises WorkerLost where nobody listens, and as `frames` does.
+    """
+    try:
+        reader, writer = await asyncio.open_unix_connection(path, limit=2**22)
+    except OSError as e:
+        raise WorkerLost(f"nobody listens: {e}", aboard=False) from e
+    try:
+        writer.write(request)
+        async with aclosing(frames(partial(reader.read, 2**20))) as arriving:
+            async for frame in arriving:
+                yield frame
+    finally:
+        writer.close()

@@ -14,22 +14,22 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from rakinglight import reply
+from rakinglight.results import OVER, State
 from rakinglight.wire import Frame
 from service.artifacts import Artifacts
 from service.ask import Ask
 from service.database import Database
 from service.database.schema import job_results, job_runs, jobs
-from service.jobs import OVER, Holders, State, request
+from service.jobs import Holders, request
 from service.jobs.records import REQUEST_TYPE, add_event, end
 
 STATE_TYPE, ENTRY_TYPE = REQUEST_TYPE, "application/x-npz"
 #: Times that a job may be taken up in a row without a new saved state; then it is what ends its workers.
 STALLED_LIMIT = 20
 #: Members of a reply that are known when all is over; its results are kept image by image.
-CHANGING = frozenset({"results", "cost", "answered_by", "elapsed_ms"})
+CHANGING = frozenset({"results", "summary", "cost", "answered_by", "elapsed_ms"})
 
 
 class Superseded(Exception):
@@ -136,7 +136,7 @@ class Attempt:
         """
         with self._writing:
             runs = {number: frame for number, frame in runs.items() if number not in self._over}
-            kept = {number: self._put(bytes(frame), STATE_TYPE, shown=False) for number, frame in runs.items()}
+            kept = {number: self._put_state(frame) for number, frame in runs.items()}
             news: dict[str, Any] = {"seconds": seconds, "note": note}
             news |= {"stalled": 0} if runs else {}
             news |= {"progress": dict(progress)} if progress else {}
@@ -144,11 +144,12 @@ class Attempt:
                 self._write(connection, **news)
                 for number, sha256 in kept.items():
                     done = runs[number].kind == "result"
-                    self._upsert(connection, job_runs, number=number, saved=sha256, done=done)
+                    run = {"job": self.job, "number": number, "saved": sha256, "done": done}
+                    self._database.upsert(connection, job_runs, run)
                 if progress and event:
                     add_event(connection, self.job, "progress", progress)
                 if kept:
-                    self._let_go(connection)
+                    self._let_go_of_states(connection)
             if progress:
                 self._untold = None if event else progress
 
@@ -167,15 +168,17 @@ class Attempt:
                 cannot even read what was asked still shows what others had found
         """
         with self._writing:
-            sha256 = self._put(reply.to_npz([entry]), ENTRY_TYPE, shown=True)
+            sha256 = self.spill(reply.to_npz([entry]), ENTRY_TYPE)
             kept_reply = self._reply or {name: value for name, value in around.items() if name not in CHANGING}
             with self._database.transaction() as connection:
                 self._write(connection, stalled=0, reply=kept_reply)
-                self._upsert(connection, job_results, image=image, entry=sha256, **done)
+                self._database.upsert(
+                    connection, job_results, {"job": self.job, "image": image, "entry": sha256, **done}
+                )
                 connection.execute(
                     sa.delete(job_runs).where(job_runs.c.job == self.job, job_runs.c.number.in_(list(runs)))
                 )
-                self._let_go(connection)
+                self._let_go_of_states(connection)
             self._reply = kept_reply
             self._over.update(runs)
             self.done[image] = done
@@ -183,7 +186,7 @@ class Attempt:
     def spill(self, content: bytes, media_type: str) -> str:
         """Keep a part of a result that is too large to stand in it. Returns its SHA-256."""
         return self._artifacts.put(
-            content, media_type=media_type, holder=self._holders.parts, owner=self.owner, shown=True
+            content, media_type=media_type, holder=self._holders.results, owner=self.owner, shown=True
         )
 
     def finish(
@@ -197,10 +200,9 @@ class Attempt:
             whole = {**self._reply, **spent} if self._reply and spent else None
             end(connection, self.job, state, self._retention_s, problem=problem, reply=whole)
             connection.execute(sa.delete(job_runs).where(job_runs.c.job == self.job))
-            self._let_go(connection)
-            self._artifacts.release(connection, self._holders.request)
-            for holder in (self._holders.work, self._holders.parts):
-                self._artifacts.expire(connection, holder, time.time() + self._retention_s)
+            for holder in (self._holders.request, self._holders.states):
+                self._artifacts.release(connection, holder)
+            self._artifacts.expire(connection, self._holders.results, time.time() + self._retention_s)
 
     def interrupt(self) -> None:
         """Say that nobody works on it for now: in good order, which is not counted against it."""
@@ -214,10 +216,10 @@ class Attempt:
     def _mine(self) -> tuple[sa.ColumnElement[bool], ...]:
         return jobs.c.id == self.job, jobs.c.attempt == self.number, jobs.c.state == "running"
 
-    def _put(self, content: bytes, media_type: str, *, shown: bool) -> str:
-        # Where the transaction that refers to it never comes, it goes with the next that lets go of what nobody needs.
+    def _put_state(self, frame: Frame) -> str:
+        # Where the transaction that refers to it never comes, it goes with the next that lets go of states.
         return self._artifacts.put(
-            content, media_type=media_type, holder=self._holders.work, owner=self.owner, shown=shown
+            bytes(frame), media_type=STATE_TYPE, holder=self._holders.states, owner=self.owner, shown=False
         )
 
     def _write(self, connection: sa.Connection, **values: Any) -> None:
@@ -226,15 +228,7 @@ class Attempt:
         if connection.execute(written).rowcount != 1:
             raise Superseded
 
-    def _upsert(self, connection: sa.Connection, table: sa.Table, **values: Any) -> None:
-        insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(table)
-        statement = insert.values(job=self.job, **values)
-        keys = [column.name for column in table.primary_key]
-        changed = {name: statement.excluded[name] for name in values if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changed))
-
-    def _let_go(self, connection: sa.Connection) -> None:
-        """Release all that nothing of the job refers to any more."""
-        needed = set(connection.execute(sa.select(job_runs.c.saved).where(job_runs.c.job == self.job)).scalars())
-        needed |= set(connection.execute(sa.select(job_results.c.entry).where(job_results.c.job == self.job)).scalars())
-        self._artifacts.release(connection, self._holders.work, but=needed)
+    def _let_go_of_states(self, connection: sa.Connection) -> None:
+        """Release those from which no run goes on any more."""
+        needed = sa.select(job_runs.c.saved).where(job_runs.c.job == self.job)
+        self._artifacts.release(connection, self._holders.states, but=needed)

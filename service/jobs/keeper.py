@@ -73,9 +73,11 @@ class Keeper:
         now = time.time()
         jobs_gone = self._storage.jobs.expire(now)
         datasets_gone = self._storage.datasets.sweep(now)
+        perturbations_gone = self._storage.perturbations.sweep(now)
         files_gone = self._storage.artifacts.sweep(now)
-        if jobs_gone or datasets_gone or files_gone:
-            log.info("swept %d jobs, %d datasets, %d artifacts", jobs_gone, datasets_gone, files_gone)
+        gone = jobs_gone, datasets_gone, perturbations_gone, files_gone
+        if any(gone):
+            log.info("swept %d jobs, %d datasets, %d perturbations, %d artifacts", *gone)
 
     def _is_dead(self, name: str, beats: int) -> bool:
         now = time.monotonic()

@@ -44,7 +44,7 @@ def migrate(database: Database) -> None:
 
 
 class Queue:
-    """For those who submit jobs."""
+    """For those who submit jobs, and for whoever opens it to them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -68,6 +68,13 @@ class Queue:
             {"workflow_name": WORKFLOW, "queue_name": QUEUE, "workflow_id": job, "app_version": VERSION},
             job,
         )
+
+    def open(self, concurrency: int) -> None:
+        """Have it, where each worker is given so many jobs at once. Raises StorageAway."""
+        with self._database.guarded():
+            self._client.register_queue(
+                QUEUE, worker_concurrency=concurrency, polling_interval_sec=LOOK_S, on_conflict="always_update"
+            )
 
     def forget(self, jobs: Sequence[str]) -> None:
         """Take `jobs` off the queue, and drop what is known of them."""
@@ -93,6 +100,7 @@ class WorkQueue:
             "application_version": VERSION,
             "executor_id": worker,
             "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": LOOK_S,  # for nothing, but DBOS ends no sooner
             "run_migrations": False,
             "log_level": "WARNING",
         }
@@ -108,6 +116,8 @@ class WorkQueue:
             finally:
                 self._given.remove(job)
 
+        # Before the launch, or the queue would be noticed a second after it, which is when DBOS looks for new ones.
+        Queue(database).open(concurrency)
         dbos = DBOS(config=config)
         _quieten()
         DBOS.workflow(name=WORKFLOW, max_recovery_attempts=None)(given)
@@ -115,9 +125,6 @@ class WorkQueue:
         self._tables: Any = dbos._sys_db
         # It would sleep for up to a minute and a half after the database is back. What fails instead is found lost.
         self._tables._retry_connection_errors = False
-        DBOS.register_queue(
-            QUEUE, worker_concurrency=concurrency, polling_interval_sec=LOOK_S, on_conflict="always_update"
-        )
 
     def recover(self, workers: Iterable[str]) -> None:
         """Enqueue again what `workers`, who are dead, had taken. It may be said twice. Raises StorageAway."""

@@ -14,15 +14,16 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from rakinglight import reply
+from rakinglight import catalogue, reply
 from rakinglight.errors import BadParameter, Conflict, Expired, JobCancelled, NotFound, Overloaded, shown
+from rakinglight.results import OVER, State
 from service.artifacts import Artifacts
 from service.ask import Ask
 from service.database import Database
 from service.database.pages import Page
 from service.database.schema import holds, job_events, job_results, job_runs, jobs, workers
 from service.datasets import Datasets
-from service.jobs import OVER, Holders, State, request
+from service.jobs import Holders, request
 from service.jobs.queue import Queue
 from service.settings import Settings
 from service.times import rfc3339
@@ -183,7 +184,10 @@ class Jobs:
             reply.from_npz(self._artifacts.read(entries[image]))["results"][0] if image in entries else None
             for image in range(row.images)
         ]
-        return {**row.reply, "results": read}
+        members = dict(row.reply)
+        asked = catalogue.operation(row.operation), read, members["parameters"], members.pop("include", None)
+        results, summary = reply.summarized(*asked)
+        return {**members, "results": results, **({"summary": summary} if summary else {})}
 
     def events(self, job: str, owner: str | None, after: int, limit: int = 500) -> Sequence[Event]:
         """What happened after event `after`, 0 for all. Raises NotFound, Expired, and BadParameter."""

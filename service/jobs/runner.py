@@ -20,20 +20,23 @@ import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from rakinglight import reply
 from rakinglight.errors import Conflict, InternalError, RakinglightError, RunKillsWorker, StorageAway
 from rakinglight.plan import together
 from rakinglight.question import Question
+from rakinglight.results import State
 from rakinglight.wire import Frame
-from service.ask import Prepared
+from service import limits
+from service.ask import Array, Prepared
 from service.core import Core
-from service.jobs import State
 from service.jobs.attempt import STALLED_LIMIT, Attempt, Superseded
 from service.jobs.patience import LONGEST_PAUSE_S, Cancelled, Patience, insisting
 from service.jobs.records import CANCELLED
 from service.storage import Storage
+from service.tasks import task_group
 
 log = logging.getLogger("rakinglight.jobs")
 
@@ -160,6 +163,9 @@ class JobRun:
 
     async def _images(self, prepared: Prepared) -> None:
         """Answer for every image that has no entry, some at a time. One that fails ends the others."""
+        if prepared.plan.operation.together:
+            await self._together(prepared)
+            return
         left = iter([image for image in range(len(prepared.source)) if image not in self.attempt.done])
 
         async def some() -> None:
@@ -169,7 +175,7 @@ class JobRun:
                 if self.cancelled.is_set():
                     return
 
-        async with _first_failure(), asyncio.TaskGroup() as group:
+        async with task_group(Superseded) as group:
             for _ in range(self.core.settings.worker_images):
                 group.create_task(some())
         if self.cancelled.is_set():
@@ -189,7 +195,7 @@ class JobRun:
             state_s=self.core.settings.state_s * max(1, pixels.size / LARGE),
         )
         numbers = range(image * count, (image + 1) * count)
-        async with _first_failure(), asyncio.TaskGroup() as group:
+        async with task_group(Superseded) as group:
             runs = [
                 group.create_task(self._run(number, question, prepared))
                 for number, question in zip(numbers, questions, strict=True)
@@ -198,9 +204,38 @@ class JobRun:
         (found,) = await asyncio.to_thread(plan.results, questions, bodies, request_id=ask.request_id)
         entry = await self.patience.storing(lambda: self._spilled(found, prepared))
         around = plan.reply([], [], seed=ask.seed, seconds=0.0, request_id=ask.request_id).members()
+        around["include"] = ask.include  # which the summary asks for, that is made when the job is looked at
         await self.patience.storing(lambda: self.attempt.put_entry(image, entry, together(bodies), numbers, around))
         for number in numbers:
             self.news.frames.pop(number, None)
+
+    async def _together(self, prepared: Prepared) -> None:
+        """The entries of all images, which one run finds."""
+        plan, ask, attempt, storage = prepared.plan, prepared.ask, self.attempt, self.core.storage
+        if len(attempt.done) == len(prepared.source):
+            return
+        images: list[Array] = []
+        for i in range(len(prepared.source)):
+            images.append(await self.patience.waiting(partial(self.core.pixels, prepared, i)))
+            limits.check_together(images)
+        (question,) = plan.questions(
+            images, seed=ask.seed, max_rows=prepared.rows, caller=ask.caller, state_s=self.core.settings.state_s
+        )
+        body = await self._run(0, question, prepared)
+        found = await asyncio.to_thread(plan.results, [question], [body], request_id=ask.request_id)
+        summary = body["result"]["summary"]
+        said = {name: summary[name] for name in ("norm", "epsilon", "given", "held_out")}
+        said |= {"job": attempt.job, "model": plan.model, "method": plan.method}
+        keep = partial(storage.perturbations.keep, attempt.owner, summary["perturbation"], **said)
+        found[0]["summary"]["id"] = await self.patience.storing(keep)
+        around = plan.reply([], [], seed=ask.seed, seconds=0.0, request_id=ask.request_id).members()
+        left = [image for image in range(len(found)) if image not in attempt.done]
+        for image in left:
+            entry = await self.patience.storing(partial(self._spilled, found[image], prepared))
+            spent = together([body]) if image == 0 else {"cost": {}, "answered_by": {}}
+            over = [0] if image == left[-1] else []  # until then the run's result is what another attempt goes on from
+            await self.patience.storing(partial(attempt.put_entry, image, entry, spent, over, around))
+        self.news.frames.pop(0, None)
 
     async def _run(self, number: int, question: Question, prepared: Prepared) -> Mapping[str, Any]:
         """The body of the result frame of run `number`, gone on with from its newest frame."""
@@ -281,12 +316,12 @@ class JobRun:
 
     def _spilled(self, entry: Mapping[str, Any], prepared: Prepared) -> dict[str, Any]:
         """`entry`, what is large in it kept by itself: all entries together fit into one reply."""
-        settings = self.core.settings
+        settings, sizes = self.core.settings, list(reply.sizes(entry))
+        # Half of a reply: base64 makes four bytes of three, and what is said in words needs room, too.
         share, limit = settings.reply_bytes // (2 * len(prepared.source)), settings.inline_bytes
-        kept: dict[str, Any] = reply.spilled(entry, limit, self.attempt.spill)
-        while len(reply.to_npz([kept])) > share and limit > LEAST_BYTES:
+        while limit > LEAST_BYTES and sum(size for size in sizes if size <= limit) > share:
             limit //= 4
-            kept = reply.spilled(kept, limit, self.attempt.spill)
+        kept: dict[str, Any] = reply.spilled(entry, limit, self.attempt.spill)
         return kept
 
     # ── the end ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -315,7 +350,7 @@ class JobRun:
     @asynccontextmanager
     async def _watched(self) -> AsyncGenerator[None, None]:
         """Meanwhile news are kept, and the wish to cancel is heard. Raises Superseded out of the middle of the work."""
-        async with _first_failure(), asyncio.TaskGroup() as group:
+        async with task_group(Superseded) as group:
             watchers = [group.create_task(self._keep()), group.create_task(self._look())]
             try:
                 yield
@@ -358,13 +393,3 @@ class JobRun:
     def _cancel(self) -> None:
         self.patience.end_soon()
         self.cancelled.set()
-
-
-@asynccontextmanager
-async def _first_failure() -> AsyncGenerator[None, None]:
-    """Of the failures of a group that ends here, one: of those raised on purpose the first."""
-    try:
-        yield
-    except BaseExceptionGroup as failures:
-        leaves = failures.exceptions
-        raise next((e for e in leaves if isinstance(e, RakinglightError | Superseded)), leaves[0]) from None

@@ -28,8 +28,6 @@ from PIL import Image
 
 from tests.conftest import REPOSITORY
 
-ENGINES = pytest.mark.parametrize("kind", ["torchserve", "local"])
-
 
 class Service:
     """A service in a process of its own, and what it has said so far."""
@@ -146,18 +144,24 @@ def serving(kind: str, home: Path, **settings: object) -> AbstractContextManager
     return running([*command, "--model", "lenet5-digits", "--port", "0", "--grpc-port", "0"], **settings)
 
 
-@ENGINES
-def test_it_is_ready_within_thirty_seconds_answers_and_leaves_nothing(kind: str, archive_store: Path) -> None:
-    with serving(kind, archive_store) as service:
+@pytest.fixture(scope="module", params=["torchserve", "local"])
+def idle(request: pytest.FixtureRequest, archive_store: Path) -> Iterator[tuple[str, Service]]:
+    """The kind of engine, and a service that is ready within thirty seconds, and at its end leaves nothing."""
+    with serving(request.param, archive_store) as service:
         service.until_it_says("Ready", 30)
-        assert service.ready
-        assert service.attack(steps=3) == 200
+        yield request.param, service
         _, *started = service.processes
         assert started
         service.process.send_signal(signal.SIGINT)
         assert service.end() == 0
         assert "Stopped." in "".join(service.said)
     assert_gone(started)
+
+
+def test_it_is_ready_within_thirty_seconds_answers_and_leaves_nothing(idle: tuple[str, Service]) -> None:
+    _, service = idle
+    assert service.ready
+    assert service.attack(steps=3) == 200
 
 
 def listening_by(*processes: psutil.Process) -> list[Any]:
@@ -170,20 +174,18 @@ def listening_by(*processes: psutil.Process) -> list[Any]:
     ]
 
 
-@ENGINES
-def test_it_listens_at_its_two_doors_and_answers_nobody_elsewhere(kind: str, archive_store: Path) -> None:
-    with serving(kind, archive_store) as service:
-        service.until_it_says("Ready", 30)
-        gateway, *children = service.processes
-        assert not service.ports & {address.port for address in listening_by(*children)}, "a door was inherited"
-        listening = listening_by(gateway, *children)
-        assert {address.ip for address in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
-        ports = {address.port for address in listening}
-        assert ports >= service.ports
-        others = ports - service.ports
-        assert len(others) == {"torchserve": 2, "local": 0}[kind], "more than TorchServe's gRPC, which stays on TCP"
-        for port in others:
-            assert_refuses(port)
+def test_it_listens_at_its_two_doors_and_answers_nobody_elsewhere(idle: tuple[str, Service]) -> None:
+    kind, service = idle
+    gateway, *children = service.processes
+    assert not service.ports & {address.port for address in listening_by(*children)}, "a door was inherited"
+    listening = listening_by(gateway, *children)
+    assert {address.ip for address in listening} <= {"127.0.0.1", "::ffff:127.0.0.1"}
+    ports = {address.port for address in listening}
+    assert ports >= service.ports
+    others = ports - service.ports
+    assert len(others) == {"torchserve": 2, "local": 0}[kind], "more than TorchServe's gRPC, which stays on TCP"
+    for port in others:
+        assert_refuses(port)
 
 
 def assert_refuses(port: int) -> None:
@@ -202,7 +204,7 @@ def assert_refuses(port: int) -> None:
             assert refused.value.code() in (grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.UNIMPLEMENTED), route
 
 
-@ENGINES
+@pytest.mark.parametrize("kind", ["torchserve", "local"])
 def test_what_is_under_way_at_a_stop_is_finished_and_new_work_refused(kind: str, archive_store: Path) -> None:
     with serving(kind, archive_store) as service:
         service.until_it_says("Ready", 30)

@@ -1,6 +1,7 @@
 """The proto says what the catalogue says, and the committed code says what the proto says."""
 
 import difflib
+import itertools
 import re
 import subprocess
 from collections.abc import Iterator
@@ -13,12 +14,13 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2
 from rakinglight.catalogue import OPERATIONS, Operation
+from rakinglight.defenses import BY_NAME, AnyDefense
 from rakinglight.errors import CODES, BadParameter, FieldError
 from rakinglight.method import Method
-from rakinglight.parameters import PerImage
+from rakinglight.parameters import AttackChoice, PerImage
 from rakinglight.plan import comparable
+from rakinglight.results import State
 from service import grpc_storage
-from service.jobs import State
 
 REPOSITORY = Path(__file__).parents[2]
 SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
@@ -57,17 +59,23 @@ def wanted_type(annotation: Any) -> str:
     """How a parameter of this type is to stand in the proto."""
     if any(PerImage in getattr(arg, "__metadata__", ()) for arg in get_args(annotation)):
         return "repeated ClassReference"
+    if annotation == AnyDefense:
+        return "Defense"
     kind, *others = [_bare(arg) for arg in _either(annotation) if arg is not type(None)]
+    if dict in [get_origin(other) for other in others]:
+        return "PerturbationReference"
     if others:  # a number or a name
         assert {kind, *map(get_origin, others)} == {float, Literal}
         return "Filling"
     if get_origin(kind) is Literal:
         return "enum of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:
-        of = get_args(kind)[0]
+        of = _bare(get_args(kind)[0])
         if get_origin(of) is tuple:
             return "repeated Box"
-        return "repeated string" if of is str else f"repeated {wanted_type(of)}"
+        return f"repeated {wanted_type(of).removeprefix('optional ')}"
+    if kind is AttackChoice:
+        return "AttackParameters"
     return {float: "optional double", int: "optional int32", bool: "optional bool", str: "optional string"}[kind]
 
 
@@ -106,10 +114,20 @@ def found_type(field: FieldDescriptor) -> str:
     return f"optional {kind}" if field.has_presence and field.message_type is None else kind
 
 
+def message_of(operation: Operation, name: str) -> str:
+    """What the message of the method called `name` is called: with its operation, where another's has the plain name.
+
+    There is one room for all messages, and an attack by a universal perturbation is no `universal`.
+    """
+    before = itertools.takewhile(lambda other: other != operation.name, OPERATIONS)
+    taken = {*OPERATIONS, *(method for other in before for method in OPERATIONS[other].by_name)}
+    return f"{camel(operation.name) if name in taken else ''}{camel(name)}Parameters"
+
+
 def lines_to_paste(operation: Operation, method: Method[Any]) -> str:
     """What `method` needs in the proto: its place among the operation's methods, and its message."""
     fields = operation.parameters(method).model_fields
-    message = f"{camel(method.name)}Parameters"
+    message = message_of(operation, method.name)
     taken = [field.number for field in methods_oneof(operation).values()]
     lines = [f"    {message} {method.name} = {max(taken, default=15) + 1};", "", f"// {method.summary}"]
     lines.append(f"message {message} {{")
@@ -174,7 +192,7 @@ def test_the_lines_to_paste_are_those_of_the_methods_that_are_there(operation: O
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_the_methods_of_the_proto_are_those_of_the_catalogue(operation: Operation) -> None:
     assert {name: field.message_type.name for name, field in methods_oneof(operation).items()} == {
-        name: f"{camel(name)}Parameters" for name in operation.by_name
+        name: message_of(operation, name) for name in operation.by_name
     }
 
 
@@ -197,10 +215,25 @@ def test_a_method_s_parameters_are_those_of_the_catalogue(operation: Operation, 
     }
 
 
+def test_every_defence_has_its_message() -> None:
+    fields = MESSAGES["Defense"].oneofs_by_name["name"].fields
+    assert {field.name: field.message_type.name for field in fields} == {
+        name: f"{camel(name)}Defense" for name in BY_NAME
+    }
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_a_defence_s_parameters_are_those_of_its_message(name: str) -> None:
+    message, fields = MESSAGES[f"{camel(name)}Defense"], BY_NAME[name].model_fields
+    assert {field.name: found_type(field) for field in message.fields} == {
+        parameter: wanted_type(field.annotation) for parameter, field in fields.items() if parameter != "name"
+    }
+
+
 @pytest.mark.parametrize("operation", OPERATIONS.values(), ids=OPERATIONS)
 def test_all_that_can_be_included_has_a_field_in_the_result(operation: Operation) -> None:
-    fields = MESSAGES[f"{camel(operation.name)}Result"].fields_by_name
-    assert set(operation.include) <= set(fields)
+    messages = [MESSAGES.get(f"{camel(operation.name)}{of}") for of in ("Result", "Summary")]
+    assert set(operation.include) <= {name for message in messages if message for name in message.fields_by_name}
 
 
 @pytest.mark.parametrize(("message", "oneof"), [("SubmitJobRequest", "request"), ("JobResult", "response")])

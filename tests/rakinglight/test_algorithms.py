@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from torch import Tensor, nn
 
 from rakinglight.algorithms.fgsm import fgsm
 from rakinglight.algorithms.gradient import gradient
+from rakinglight.algorithms.gradient_step import gradient_step
+from rakinglight.algorithms.least_likely import least_likely
+from rakinglight.algorithms.most_likely import most_likely
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.catalogue import OPERATIONS
 from rakinglight.engine import Engine
@@ -19,7 +23,7 @@ from rakinglight.network import Network
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS, NormName
 from rakinglight.objectives import CrossEntropy, Goal, Logit, LogProbability
-from rakinglight.queries import Algorithm, Gradient, Progress, Slope
+from rakinglight.queries import Algorithm, Forward, Gradient, Progress, Scores, Slope
 from tests.networks import network_of
 
 SHAPE = (2, 4, 5)
@@ -59,7 +63,7 @@ def test_gradient_asks_once_about_the_image_and_the_score() -> None:
     assert asked.objective == Logit(1)
     g = torch.tensor([[[1.0, -2.0]], [[-3.0, 0.5]]])
     with pytest.raises(StopIteration) as done:
-        flow.send(Slope(torch.tensor(0.0), g))
+        flow.send(Slope(torch.tensor(0.0), g, torch.zeros(4)))
     assert done.value.value.map.tolist() == [[3.0, 2.0]]
     assert done.value.value.signed is g
 
@@ -82,14 +86,14 @@ def test_fgsm_asks_for_the_loss_it_climbs() -> None:
 def test_fgsm_takes_one_step_along_the_sign() -> None:
     x = torch.tensor([[[0.5, 0.5, 0.5, 0.99, 0.01]]])
     g = torch.tensor([[[7.0, -1e-9, 0.0, 1.0, -1.0]]])
-    x_adv = play(fgsm(x, Goal(0), epsilon=0.25), lambda asked: Slope(torch.tensor(1.0), g))
+    x_adv = play(fgsm(x, Goal(0), epsilon=0.25), lambda asked: Slope(torch.tensor(1.0), g, torch.zeros(4)))
     assert x_adv.tolist() == [[[0.75, 0.25, 0.5, 1.0, 0.0]]]
 
 
 def test_fgsm_in_l2_steps_along_the_gradient_itself() -> None:
     x = torch.full((1, 1, 2), 0.5, dtype=torch.float64)
     g = torch.tensor([[[3.0, -4.0]]], dtype=torch.float64)
-    x_adv = play(fgsm(x, Goal(0), norm="l2", epsilon=0.1), lambda asked: Slope(torch.tensor(1.0), g))
+    x_adv = play(fgsm(x, Goal(0), norm="l2", epsilon=0.1), lambda asked: Slope(torch.tensor(1.0), g, torch.zeros(4)))
     torch.testing.assert_close(x_adv, torch.tensor([[[0.56, 0.42]]], dtype=torch.float64))
 
 
@@ -109,7 +113,7 @@ def test_pgd_asks_each_step_where_the_last_one_left_it() -> None:
 
     def answer(asked: Gradient) -> Slope:
         asked_at.append(asked.rows.item())
-        return Slope(torch.tensor(1.0), torch.full_like(x, next(signs)))
+        return Slope(torch.tensor(1.0), torch.full_like(x, next(signs)), torch.zeros(4))
 
     x_adv = play(pgd(x, Goal(0), Noise(0), epsilon=0.15, step_size=0.1, steps=5), answer)
     assert asked_at == pytest.approx([0.5, 0.6, 0.65, 0.55, 0.65])
@@ -119,7 +123,7 @@ def test_pgd_asks_each_step_where_the_last_one_left_it() -> None:
 def test_pgd_says_how_far_it_is_and_what_it_has() -> None:
     flow = pgd(X, Goal(0), Noise(0), steps=2)
     next(flow)
-    news = flow.send(Slope(torch.tensor(3.5), torch.ones_like(X)))
+    news = flow.send(Slope(torch.tensor(3.5), torch.ones_like(X), torch.zeros(4)))
     assert (news.step, news.of, news.objective) == (1, 2, 3.5)
     asked = next(flow)
     assert asked.rows is news.best
@@ -141,6 +145,16 @@ def test_pgd_in_l2_on_a_linear_model_walks_straight_to_the_sphere(two_classes: N
     w = weights(two_classes)
     x_adv = Engine([two_classes]).drive(pgd(X, Goal(0), Noise(0), norm="l2", epsilon=0.3, step_size=0.08, steps=10))
     torch.testing.assert_close(x_adv, X + 0.3 * (w[1] - w[0]) / (w[1] - w[0]).norm())
+
+
+@pytest.mark.parametrize(("epsilon", "steps", "first"), [(0.1, 10, 0.025), (0.2, 5, 0.1), (0.1, 1, 0.1)])
+def test_a_step_is_by_default_two_and_a_half_times_what_the_radius_asks_for(
+    two_classes: Network, epsilon: float, steps: int, first: float
+) -> None:
+    flow = pgd(X, Goal(0), Noise(0), epsilon=epsilon, steps=steps)
+    next(flow)
+    reached = flow.send(Slope(torch.tensor(1.0), torch.ones_like(X), torch.zeros(4))).best
+    torch.testing.assert_close(reached, X + first)
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -169,6 +183,9 @@ def test_an_attack_stays_in_the_ball_and_in_the_box(
     x = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     for x_adv in (
         Engine([network]).drive(fgsm(x, Goal(0), norm=norm, epsilon=epsilon)),
+        Engine([network]).drive(gradient_step(x, Goal(0), norm=norm, epsilon=epsilon)),
+        Engine([network]).drive(least_likely(x, Goal(0, 1), Noise(0), norm=norm, epsilon=epsilon, steps=2)),
+        Engine([network]).drive(most_likely(x, Goal(0, 0), Noise(0), norm=norm, epsilon=epsilon, steps=2)),
         Engine([network]).drive(
             pgd(
                 x,
@@ -179,6 +196,7 @@ def test_an_attack_stays_in_the_ball_and_in_the_box(
                 step_size=step_size,
                 steps=steps,
                 random_start=random_start,
+                restarts=2,
             )
         ),
     ):
@@ -216,6 +234,45 @@ def test_a_random_start_follows_the_seed_and_stays_in_the_ball(norm: NormName) -
 def test_without_a_random_start_the_seed_changes_nothing(two_classes: Network) -> None:
     a, b = (Engine([two_classes]).drive(pgd(X, Goal(0), Noise(seed))) for seed in (0, 1))
     assert torch.equal(a, b)
+
+
+def test_of_several_starts_the_one_with_the_largest_final_loss_counts() -> None:
+    logits = iter(torch.tensor([[0.0, 1.0], [0.0, 3.0], [0.0, 2.0]]))
+    ends, starts = [], []
+
+    def answer(asked: Any) -> Slope | Scores:
+        if isinstance(asked, Forward):
+            ends.append(asked.rows)
+            return Scores(next(logits))
+        if len(starts) == len(ends):
+            starts.append(asked.rows)
+        return Slope(torch.tensor(1.0), torch.ones_like(X), torch.zeros(2))
+
+    x_adv = play(pgd(X, Goal(0), Noise(0), epsilon=0.1, step_size=0.01, steps=2, restarts=3), answer)
+    assert len(starts) == len(ends) == 3
+    assert starts[0] is X  # the first is at the image
+    assert not torch.equal(starts[1], X)
+    assert not torch.equal(starts[1], starts[2])
+    assert x_adv is ends[1]
+
+
+def test_where_the_first_start_is_random_too_all_differ() -> None:
+    flow = pgd(X, Goal(0), Noise(0), steps=1, random_start=True, restarts=2)
+    assert not torch.equal(next(flow).rows, X)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_more_starts_end_with_no_smaller_loss(small_convolution: Network, norm: NormName) -> None:
+    x = torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    engine, J = Engine([small_convolution]), CrossEntropy(1)
+    losses = [
+        float(J(small_convolution.forward.forward(x_adv[None]).logits))
+        for restarts in (2, 4, 20)
+        for start in [partial(pgd, x, Goal(1), norm=norm, epsilon=0.3, step_size=0.01, steps=1, restarts=restarts)]
+        for x_adv in [engine.drive(start(Noise(0)))]
+    ]
+    assert losses == sorted(losses)
+    assert losses[0] < losses[-1]
 
 
 def test_noise_is_uniform_and_normal() -> None:

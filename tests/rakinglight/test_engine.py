@@ -68,7 +68,7 @@ def climbing(steps: int, number: int = 0) -> Algorithm[Tensor]:
     """Climbs a logit, and has something to show after each step."""
     x = picture(number)
     for t in range(steps):
-        _, g = yield Gradient(x, Logit(1))
+        g = (yield Gradient(x, Logit(1))).gradient
         x = (x + 0.01 * g).clamp(0, 1)
         yield Progress(t + 1, steps, best=x)
     return x

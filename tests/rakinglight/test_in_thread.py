@@ -28,7 +28,7 @@ def engine() -> Engine:
 def climbing(steps: int, work: Any = lambda: None) -> Algorithm[Any]:
     x = X
     for t in range(steps):
-        _, g = yield Gradient(x, Logit(1))
+        g = (yield Gradient(x, Logit(1))).gradient
         work()
         x = (x + 0.01 * g).clamp(0, 1)
         yield Progress(t + 1, steps, best=x)

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from rakinglight.norms import NORMS, NormName
+from rakinglight.noise import Noise
+from rakinglight.norms import NORMS, NormName, unit
 
 noise = torch.Generator().manual_seed(0)
 ROWS = torch.randn(6, 3, 5, 4, generator=noise, dtype=torch.float64)
@@ -63,3 +64,32 @@ def test_a_rows_result_is_its_own(name: NormName) -> None:
         assert torch.equal(norm.size(ROWS)[i], norm.size(row))
         assert torch.equal(norm.direction(ROWS)[i], norm.direction(row))
         assert torch.equal(norm.project(ROWS, 0.1)[i], norm.project(row, 0.1))
+
+
+@each_norm
+def test_unit_is_the_gradient_itself_at_norm_one(name: NormName) -> None:
+    norm, g = NORMS[name], ROWS[0]
+    assert norm.size(unit(norm, g)).item() == pytest.approx(1)
+    torch.testing.assert_close(unit(norm, g) * norm.size(g), g)
+    torch.testing.assert_close(unit(norm, 1e-30 * g.float()), unit(norm, g.float()))
+    assert (unit(norm, 0 * g) == 0).all()
+
+
+@each_norm
+def test_random_points_fill_the_ball_evenly(name: NormName) -> None:
+    norm, noise, like, eps = NORMS[name], Noise(0), torch.zeros(1, 1, 3, dtype=torch.float64), 0.7
+    points = torch.stack([norm.random(noise, like, eps) for _ in range(3000)])
+    # Of a ball in three dimensions a share of r^3 lies within r of the middle: these are uniform on [0, 1].
+    shares = (norm.size(points) / eps) ** 3
+    assert shares.max() <= 1 + 1e-12
+    for level in (0.1, 0.5, 0.9):
+        assert (shares < level).double().mean().item() == pytest.approx(level, abs=0.03)
+    assert points.mean(0).abs().max() < 0.03
+
+
+@each_norm
+def test_a_random_point_follows_the_seed(name: NormName) -> None:
+    one, same, other = (NORMS[name].random(Noise(seed), ROWS[0], 0.1) for seed in (1, 1, 2))
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+    assert (one.shape, one.dtype) == (ROWS[0].shape, ROWS[0].dtype)

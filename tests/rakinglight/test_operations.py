@@ -9,10 +9,10 @@ import torch
 from rakinglight import eight_bit
 from rakinglight.engine import Engine, Run
 from rakinglight.errors import BadParameter, DeadlineExceeded
+from rakinglight.front_door import distance
 from rakinglight.method import Method
 from rakinglight.objectives import CrossEntropy, Logit, LogProbability, Probability
 from rakinglight.operations import attack, classify, saliency
-from rakinglight.operations.attack import distance
 from rakinglight.parameters import Rank
 from rakinglight.queries import Compute, Forward, Progress, Scores, Slope, Stopped
 from rakinglight.question import Question
@@ -237,10 +237,10 @@ def test_ten_steps_cost_thirteen_rows_and_thirteen_suffice() -> None:
 
 @pytest.mark.parametrize("max_rows", [4, 7, 12])
 def test_with_fewer_rows_the_best_so_far_is_judged_and_marked(max_rows: int) -> None:
-    found = started(Engine([NETWORK]), "attack", method="pgd", max_rows=max_rows)
+    found = started(Engine([NETWORK]), "attack", method="pgd", max_rows=max_rows, step_size=2 / 255)
     assert found.result["partial"]
     assert found.cost.rows == max_rows
-    whole = run("attack", method="pgd", steps=max_rows - 3)
+    whole = run("attack", method="pgd", steps=max_rows - 3, step_size=2 / 255)
     assert np.array_equal(found.result["exact"]["image"], whole["exact"]["image"])
     assert found.result["after"] == whole["after"]
 
@@ -311,15 +311,15 @@ def test_distance_by_hand() -> None:
 def test_every_query_of_an_attack_is_at_the_models_size_and_every_answer_at_the_images() -> None:
     from rakinglight.algorithms.pgd import pgd
 
-    parameters = {"norm": "linf", "epsilon": 0.1, "step_size": 0.1, "steps": 1, "random_start": True}
+    parameters = {"norm": "linf", "epsilon": 0.1, "step_size": 0.1, "steps": 1, "random_start": True, "restarts": 1}
     flow = attack(Subject.of(CARD, PHOTOGRAPH), Method(pgd).choose(parameters))
     assert next(flow).rows.shape == (1, 2, 3)
     assert flow.send(Scores(LOGITS)).rows.shape == (1, 2, 3)
-    news = flow.send(Slope(torch.tensor(1.0), torch.ones(1, 2, 3)))
+    news = flow.send(Slope(torch.tensor(1.0), torch.ones(1, 2, 3), torch.zeros(4)))
     assert news.best.shape == (1, 13, 10)
-    rounding = flow.send(None)
+    assert flow.send(None).rows.shape == (1, 2, 3)
+    rounding = flow.send(Scores(LOGITS))
     assert flow.send(rounding.function()).rows.shape == (1, 2, 3)
-    assert flow.send(Scores(LOGITS)).rows.shape == (1, 2, 3)
     with pytest.raises(StopIteration) as done:
         flow.send(Scores(LOGITS))
     assert done.value.value["exact"]["image"].shape == (1, 13, 10)

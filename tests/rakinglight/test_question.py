@@ -62,7 +62,7 @@ def test_its_queries_go_to_the_network_it_names(model: str) -> None:
     [
         pytest.param({"model": "abakus"}, NotFound, "There is no model 'abakus': did you mean 'abacus'?", id="model"),
         pytest.param({"operation": "attac"}, NotFound, "did you mean 'attack'?", id="operation"),
-        pytest.param({"method": "pdg"}, BadParameter, "did you mean 'pgd'?", id="method"),
+        pytest.param({"method": "pdg"}, BadParameter, "did you mean 'pgd' or 'apgd'?", id="method"),
         pytest.param({"parameters": {"epsilon": -1}}, BadParameter, "epsilon is -1: ", id="out of range"),
         pytest.param({"parameters": {"epsilom": 1}}, BadParameter, "did you mean 'epsilon'?", id="unknown parameter"),
         pytest.param({"parameters": {"self": 1}}, BadParameter, "'self' is no parameter", id="a name of Python's"),

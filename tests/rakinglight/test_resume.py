@@ -34,12 +34,22 @@ SHAPE = (3, 10, 12)
 NETWORK = network_of(
     "small", nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 10, 5)), SHAPE
 )
+#: Of the same classes, for what is made on another network.
+SOURCE = network_of("source", nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 5)), (3, 6, 6))
 PIXELS = np.random.default_rng(0).integers(0, 256, (10, 12, 3), dtype=np.uint8)
 LARGER = np.random.default_rng(1).integers(0, 256, (17, 15, 3), dtype=np.uint8)  # of another size than the model's
 
 #: Of each method that can be taken up again, parameters by which it has some states.
 PARAMETERS: dict[str, dict[str, Any]] = {
+    "apgd": {"steps": 4, "restarts": 2},
+    "square": {"queries": 12, "epsilon": 0.01},
+    "auto": {"steps": 2, "target_classes": 1, "queries": 4, "epsilon": 0.01},
     "pgd": {"steps": 6},
+    "least_likely": {"steps": 6},
+    "most_likely": {"steps": 6},
+    "transfer": {"models": ["source"], "steps": 5, "momentum": 0.9},
+    "deepfool": {"target": {"rank": -1}},
+    "lbfgs": {"steps": 3, "binary_search_steps": 4},
     "smoothgrad": {"n_samples": 200},
     "vargrad": {"n_samples": 200},
     "integrated_gradients": {"n_steps": 200},
@@ -51,6 +61,7 @@ RESUMABLE = [
     (operation.name, method.name)
     for operation in OPERATIONS.values()
     for method in operation.methods
+    if not operation.together  # of those see test_universal.py
     if "state" in inspect.signature(method.algorithm).parameters
 ]
 FIGURES = ["deletion", "insertion", "infidelity", "max_sensitivity"]
@@ -70,6 +81,8 @@ CASES = [
         for norm in ("linf", "l2")
         for size, pixels in (("at the model's size", PIXELS), ("through a view", LARGER))
     ),
+    pytest.param(question("attack", "pgd", LARGER, restarts=3, steps=3, epsilon=0.5), id="pgd, several starts"),
+    pytest.param(question("attack", "deepfool", LARGER, norm="linf", target={"rank": -1}), id="deepfool linf"),
     pytest.param(question("occlusion", "rise", masks=200, fill="noise"), id="rise, a fill of noise"),
     pytest.param(question("occlusion", "rise", masks=2000, standard_error=0.05), id="rise, to a standard error"),
     pytest.param(
@@ -117,7 +130,7 @@ class Driven:
 
 def driven(asked: Question, saved: Mapping[str, Any] | None = None, network: Network = NETWORK) -> Driven:
     """The run of `asked`, driven to its end from the state in `saved`."""
-    engine, states, told = Engine([network]), list[Mapping[str, Any]](), list[Progress]()
+    engine, states, told = Engine([network, SOURCE]), list[Mapping[str, Any]](), list[Progress]()
 
     def notify(news: Any) -> None:
         if isinstance(news, Progress):
@@ -206,7 +219,7 @@ def test_rows_before_the_state_count_as_spent(asked: Question) -> None:
 
 @cases
 def test_a_state_that_was_taken_is_not_written_to(asked: Question) -> None:
-    engine, taken = Engine([NETWORK]), []
+    engine, taken = Engine([NETWORK, SOURCE]), []
 
     def notify(news: Any) -> None:
         if isinstance(news, Progress) and news.state is not None:
@@ -236,8 +249,8 @@ class Strided(TorchBackend):
     """Its gradients lie in memory with the channels last."""
 
     def gradient(self, *asked: Any, **how: Any) -> Slope:
-        objective, g = super().gradient(*asked, **how)
-        return Slope(objective, g.contiguous(memory_format=torch.channels_last))
+        objective, g, logits = super().gradient(*asked, **how)
+        return Slope(objective, g.contiguous(memory_format=torch.channels_last), logits)
 
 
 @pytest.mark.parametrize(

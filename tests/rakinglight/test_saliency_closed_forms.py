@@ -176,7 +176,7 @@ def play(flow: Algorithm[Any], gradients: Any) -> Any:
         try:
             if isinstance(asked, Gradient):
                 g = next(gradients)
-                asked = flow.send(Slope(torch.zeros(len(g)), g))
+                asked = flow.send(Slope(torch.zeros(len(g)), g, torch.zeros(len(g), 4)))
             else:
                 asked = flow.send(None)
         except StopIteration as done:

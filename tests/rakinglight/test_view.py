@@ -108,7 +108,7 @@ def test_an_algorithm_works_at_its_own_size_and_the_model_at_its_own() -> None:
     assert asked.rows.shape == (1, 3, 3)
     g = torch.rand(1, 3, 3)
     with pytest.raises(StopIteration) as done:
-        flow.send(Slope(torch.tensor(5.0), g))
+        flow.send(Slope(torch.tensor(5.0), g, torch.zeros(4)))
     logits, slope = done.value.value
     assert logits.tolist() == [1, 1]
     assert slope.objective == 5

@@ -71,15 +71,21 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
+def networks(small_convolution: Network) -> list[Network]:
+    """Those that the engine of `house` has."""
+    return [small_convolution]
+
+
+@pytest.fixture
 async def house(
-    small_convolution: Network,
+    networks: list[Network],
     decoder: DecodePool,
     settings: Settings,
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> AsyncIterator[House]:
-    """A gateway of one small model, with no key, or with those of `@pytest.mark.parametrize("house", [keys])`."""
-    engine = InProcessEngine([small_convolution])
+    """A gateway of `networks`, with no key, or with those of `@pytest.mark.parametrize("house", [keys])`."""
+    engine = InProcessEngine(networks)
     storage = storage_in(tmp_path, settings, decoder)
     core = Core(engine, settings, decoder, storage)
     app = application(core, Keyring(getattr(request, "param", None)))

@@ -28,6 +28,7 @@ from service.grpc_door import server
 from service.keys import Keyring
 from service.rest import application
 from service.settings import Settings
+from tests.networks import with_detector
 from tests.service.in_process import InProcessEngine
 from tests.service.pictures_at_hand import bomb, noise, png
 
@@ -40,7 +41,7 @@ TENSOR = np.random.default_rng(1).random((3, 8, 8), dtype=np.float32)
 
 @pytest.fixture
 def core(small_convolution: Network, decoder: DecodePool) -> Iterator[Core]:
-    engine = InProcessEngine([small_convolution])
+    engine = InProcessEngine([small_convolution, with_detector(small_convolution, "0", 1e-6, "guarded")])
     yield Core(engine, Settings(grpc_port=0, images=3, steps=50, masks=200, rows=5000, maps=9, runs=10), decoder)
     engine.worker.stop()
 
@@ -120,13 +121,14 @@ def read(message: Any) -> Any:
             values |= read(value)
             continue
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
-            values |= {field.name: {key: read(one) for key, one in value.items()}} if value else {}
+            whole = field.message_type.fields_by_name["value"].message_type is not None
+            values |= {field.name: {key: read(one) if whole else one for key, one in value.items()}} if value else {}
         elif field.is_repeated:
             values |= {field.name: [read(one) if field.message_type else one for one in value]} if value else {}
         elif field.message_type is not None:
             values |= {field.name: read(value)} if message.HasField(field.name) else {}
         elif message.HasField(field.name) if field.has_presence else value not in ("", b""):
-            values[field.name] = value
+            values[field.name] = value if field.enum_type is None else messages.named(field.enum_type, value)
     return values
 
 
@@ -134,6 +136,10 @@ ASKED: dict[str, tuple[str, Answer]] = {
     "classify": ("classify", {"images": [PNG]}),
     "classify with layers": ("classify", {"images": [PNG], "parameters": {"top_k": 2, "layers": ["0"]}}),
     "classify a tensor": ("classify", {"images": [TENSOR]}),
+    "classify, and ask the detector": (
+        "classify",
+        {"model": "guarded", "images": [PNG], "parameters": {"detector": True, "defense": [{"name": "jpeg"}]}},
+    ),
     "classify another size": ("classify", {"images": [png(noise(20, 31))]}),
     "saliency": ("saliency", {"images": [PNG, TENSOR]}),
     "saliency of a rank": ("saliency", {"images": [PNG], "parameters": {"target": {"rank": -1}}}),
@@ -173,6 +179,9 @@ ASKED: dict[str, tuple[str, Answer]] = {
         "occlusion", {"images": [PNG], "method": "rise", "parameters": {"masks": 199}, "max_rows": 70}
     ),
     "fgsm": ("attack", {"images": [PNG], "parameters": {"epsilon": 0.1}}),
+    "fgsm, and ask the detector": (
+        "attack", {"model": "guarded", "images": [PNG], "parameters": {"epsilon": 0.1, "detector": True}}
+    ),
     "fgsm under a grey level": ("attack", {"images": [PNG], "parameters": {"epsilon": 0.001}}),
     "pgd with a random start": (
         "attack",
@@ -183,6 +192,32 @@ ASKED: dict[str, tuple[str, Answer]] = {
         {"images": [PNG, png(noise(20, 31))], "method": "pgd", "parameters": {"target": "class 2"}},
     ),
     "pgd, out of rows": ("attack", {"images": [PNG], "method": "pgd", "max_rows": 7}),
+    "robustness": (
+        "robustness",
+        {
+            "images": [PNG, png(noise(20, 31))],
+            "parameters": {
+                "labels": [{"rank": 1}, 2],
+                "methods": [
+                    {"method": "pgd", "parameters": {"steps": 3}},
+                    {"method": "auto", "parameters": {"steps": 4, "queries": 10, "target_classes": 2}},
+                ],
+                "epsilons": [0.01, 0.3],
+                "norm": "l2",
+            },
+        },
+    ),
+    "robustness without checks": (
+        "robustness",
+        {"images": [PNG], "include": [], "parameters": {
+            "labels": 0, "methods": [{"method": "fgsm", "parameters": {}}], "checks": False}},
+    ),
+    "robustness behind a defence": (
+        "robustness",
+        {"images": [PNG], "parameters": {
+            "labels": 0, "methods": [{"method": "fgsm", "parameters": {}}], "epsilons": [0.01, 0.3], "checks": False,
+            "defense": [{"name": "median_blur", "window": 5}, {"name": "jpeg"}], "draws": 3}},
+    ),
 }  # fmt: skip
 
 
@@ -193,7 +228,8 @@ async def test_the_same_answer_by_both(rest: httpx2.AsyncClient, stub: Any, oper
     assert "code" not in first, first
     for name in ("model", "method", "parameters", "seed", "cost", "answered_by"):
         assert_same(first[name], second[name], name)
-    assert_same(first.get("compare"), second.get("compare"), "compare")
+    for name in ("compare", "summary"):
+        assert_same(first.get(name), second.get(name), name)
     assert len(first["results"]) == len(second["results"]) == len(said["images"])
     for one, other in zip(first["results"], second["results"], strict=True):
         assert_same(one, other)
@@ -202,8 +238,8 @@ async def test_the_same_answer_by_both(rest: httpx2.AsyncClient, stub: Any, oper
 def assert_same(one: Any, other: Any, where: str = "") -> None:
     """Bit for bit; what REST says is null, or empty, or false, or 0, a message may leave out."""
     if isinstance(one, Mapping):
-        said = {k for k, v in one.items() if v is not None and not (isinstance(v, list) and not v)}
-        assert said == {k for k in other if k in one or other[k]}, where
+        said = {k for k, v in one.items() if v is not None and not (isinstance(v, list | dict) and not v)}
+        assert said == {k for k in other if k in said or other[k]}, where
         for name in other.keys() & one.keys():
             assert_same(one[name], other[name], f"{where}/{name}")
     elif isinstance(one, np.ndarray):
@@ -233,6 +269,15 @@ REFUSED: dict[str, tuple[str, Answer]] = {
     "one channel": ("classify", {"images": [TENSOR[:1]]}),
     "integers": ("classify", {"images": [np.zeros((3, 8, 8), np.uint8)]}),
     "no classes": ("classify", {"images": [PNG], "parameters": {"top_k": 0}}),
+    "a detector that the model lacks": ("classify", {"images": [PNG], "parameters": {"detector": True}}),
+    "a detector behind what is random": (
+        "attack",
+        {
+            "model": "guarded",
+            "images": [PNG],
+            "parameters": {"detector": True, "defense": [{"name": "crop_rescale", "side": 0.9}]},
+        },
+    ),
     "no such class": ("saliency", {"images": [PNG], "parameters": {"target": "cat"}}),
     "no such index": ("saliency", {"images": [PNG], "parameters": {"target": 5}}),
     "no such rank": ("saliency", {"images": [PNG], "parameters": {"target": {"rank": 6}}}),
@@ -278,6 +323,19 @@ REFUSED: dict[str, tuple[str, Answer]] = {
     ),
     "more steps than here": ("attack", {"images": [PNG], "method": "pgd", "parameters": {"steps": 51}}),
     "target is label": ("attack", {"images": [PNG], "parameters": {"target": 1, "label": 1}}),
+    "no labels": ("robustness", {"images": [PNG]}),
+    "fewer labels than images": ("robustness", {"images": [PNG] * 3, "parameters": {"labels": [0, 1]}}),
+    "an attack's epsilon": (
+        "robustness",
+        {
+            "images": [PNG],
+            "parameters": {"labels": [0], "methods": [{"method": "pgd", "parameters": {"epsilon": 0.5}}]},
+        },
+    ),
+    "an attack of more steps than here": (
+        "robustness",
+        {"images": [PNG], "parameters": {"labels": [0], "methods": [{"method": "pgd", "parameters": {"steps": 51}}]}},
+    ),
     "seed -1": ("classify", {"images": [PNG], "seed": -1}),
     "more rows than here": ("classify", {"images": [PNG], "max_rows": 5001}),
 }
@@ -323,6 +381,12 @@ TAUGHT = {
     "more maps than here": ("/compare", "10", "9"),
     "more runs than here": ("/compare", "12", "10"),
     "too few rows for one of several": ("/max_rows", "2", "more"),
+    "a detector that the model lacks": ("/parameters/detector", "small has no detector", "leave detector out"),
+    "a detector behind what is random": ("/parameters/detector", "random", "leave one"),
+    "no labels": ("/parameters/labels", "missing", "dataset"),
+    "fewer labels than images": ("/parameters/labels", "2 values", "3 images"),
+    "an attack's epsilon": ("/parameters/methods/0/parameters/epsilon", "epsilon", "same for all"),
+    "an attack of more steps than here": ("/parameters/methods/0/parameters/steps", "51", "50"),
 }
 
 

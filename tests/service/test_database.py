@@ -133,7 +133,7 @@ def test_four_processes_migrate_at_once(database_url: str) -> None:
 def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
     with database.transaction() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(ValueError, match=r"newer rakinglight: it is at '9999'.* knows '0001' at most"):
+    with pytest.raises(ValueError, match=r"newer rakinglight: it is at '9999'.* knows '0002' at most"):
         database.migrate()
 
 
@@ -265,6 +265,16 @@ def test_what_is_given_back_late_is_closed(database: Database) -> None:
     with pytest.raises((sqlite3.ProgrammingError, psycopg.OperationalError), match="closed"):
         late.cursor().execute("SELECT 1")
     assert names(database) == ["a"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_was_being_made_when_it_closed_is_closed(database_url: str) -> None:
+    with closing(Database(database_url)) as database:
+        sqlalchemy.event.listen(database.engine, "do_connect", lambda *_: database.close(), once=True)
+        with database.reading() as connection:
+            late = connection.connection.dbapi_connection
+        assert isinstance(late, psycopg.Connection)
+        assert late.closed
 
 
 # ---------------------------------------------------------------- away

@@ -1,6 +1,5 @@
 """Strangers' archives: those that are datasets are read to the bit, all others are refused with their reason."""
 
-import io
 import os
 import resource
 import signal
@@ -57,14 +56,6 @@ async def test_a_zip_has_a_folder_a_class(method: int, top: str, decoder: Decode
         assert [dataset.label(i) for i in range(3)] == ["cat", "dog", "dog"]
         assert dataset.counts() == [{"name": "cat", "images": 1}, {"name": "dog", "images": 2}]
         await check(dataset, decoder, 2)
-
-
-def test_a_zip_is_read_from_a_path_and_from_a_file(tmp_path: Path) -> None:
-    path = tmp_path / "pets.zip"
-    path.write_bytes(plain_zip({"cat/1.png": PNG}))
-    for file in (path, io.BytesIO(path.read_bytes())):
-        with read(file, SMALL) as dataset:
-            assert dataset.image(0) == PNG
 
 
 def test_folders_named_by_numbers_are_class_indices_in_their_order() -> None:
@@ -231,11 +222,11 @@ from service.settings import Settings
 from tests.service.archives_at_hand import Lie, npy, zip_of
 
 deflate = zlib.compressobj(9, zlib.DEFLATED, -15)
-gigabyte = b"".join(deflate.compress(bytes(2**20)) for _ in range(1024)) + deflate.flush()
+much = b"".join(deflate.compress(bytes(2**20)) for _ in range(256)) + deflate.flush()
 bombs = [
-    zip_of({"cat/1.png": Lie(method=8, packed=gigabyte, size=2**30)}),
-    zip_of({"cat/1.png": Lie(method=8, packed=gigabyte, size=1000)}),
-    zip_of({"images.npy": Lie(method=8, packed=gigabyte, size=1000)}),
+    zip_of({"cat/1.png": Lie(method=8, packed=much, size=2**28)}),
+    zip_of({"cat/1.png": Lie(method=8, packed=much, size=1000)}),
+    zip_of({"images.npy": Lie(method=8, packed=much, size=1000)}),
     zip_of({"images.npy": npy("{'descr': '|u1', 'fortran_order': False, 'shape': (9, 9999, 9999, 3)}")}),
     zip_of({"images.npy": npy("{'descr': '|u1', 'fortran_order': False, 'shape': (%s, 9, 9)}" % 2**62)}),
     zip_of({}, count=65_000, here=65_000),

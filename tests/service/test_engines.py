@@ -20,7 +20,7 @@ from rakinglight.errors import (
 from rakinglight.question import Question
 from rakinglight.wire import HEARTBEAT, Frame
 from service.engines import boarding
-from service.engines.boarding import Boarding, Limits, WorkerLost
+from service.engines.boarding import Boarding, Gate, Limits, WorkerLost
 from service.engines.streams import frames
 
 PIXELS = np.zeros((4, 4, 3), np.uint8)
@@ -110,6 +110,23 @@ async def until(happens: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
         while not happens():
             await asyncio.sleep(0.001)
+
+
+async def test_who_hangs_up_while_a_place_becomes_free_takes_it_from_nobody() -> None:
+    gate, go_on = Gate(Limits(aboard=1)), asyncio.Event()
+
+    async def ride() -> None:
+        async with gate.boarded(1):
+            await go_on.wait()
+
+    first, second, third = [asyncio.create_task(ride()) for _ in range(3)]
+    await until(lambda: len(gate.waiting) == 2)
+    go_on.set()
+    second.cancel()
+    async with asyncio.timeout(5):
+        await asyncio.gather(first, third)
+    assert second.cancelled()
+    assert not gate.aboard
 
 
 async def test_the_result_is_the_last_frame() -> None:

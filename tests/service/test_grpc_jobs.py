@@ -566,7 +566,7 @@ async def guarded(core: Core) -> AsyncIterator[Any]:
         yield stub
 
 
-def requests_about(job: str, dataset: str, sha256: str) -> dict[str, Message]:
+def requests_about(job: str, dataset: str, sha256: str, perturbation: str) -> dict[str, Message]:
     """A call of each kind that names something."""
     return {
         "GetJob": pb.GetJobRequest(id=job),
@@ -577,8 +577,18 @@ def requests_about(job: str, dataset: str, sha256: str) -> dict[str, Message]:
         "Attack": attack(dataset=dataset),
         "GetDataset": pb.GetDatasetRequest(id=dataset),
         "DeleteDataset": pb.DeleteDatasetRequest(id=dataset),
+        "GetPerturbation": pb.GetPerturbationRequest(id=perturbation),
+        "DeletePerturbation": pb.DeletePerturbationRequest(id=perturbation),
         "DeleteJob": pb.DeleteJobRequest(id=job),
     }
+
+
+def keep_perturbation(core: Core, owner: str, job: str) -> str:
+    """The id of a perturbation that `owner` has, as if `job` had made it."""
+    rate = {"value": 1.0, "low": 0.2, "high": 1.0, "count": 1, "of": 1}
+    said = {"model": {"name": "small", "version": "1.0", "sha256": "0" * 64}, "method": "gradient", "norm": "linf"}
+    v = np.zeros((3, 8, 8), np.float32)
+    return core.storage.perturbations.keep(owner, v, job=job, **said, epsilon=0.1, given=rate, held_out=None)
 
 
 async def first_of(stub: Any, name: str, said: Any, metadata: Any) -> Any:
@@ -594,7 +604,8 @@ async def test_what_is_another_s_is_not_there(guarded: Any, core: Core, doing: N
     events = await read(stub.WatchJob(pb.WatchJobRequest(id=job), metadata=ADA))
     sha256 = events[-1].result.artifacts["results.0.exact.image"].sha256
 
-    theirs, nobodys = (job, dataset, sha256), ("job_0", "ds_" + "0" * 20, "0" * 64)
+    perturbation = keep_perturbation(core, "ada", job)
+    theirs, nobodys = (job, dataset, sha256, perturbation), ("job_0", "ds_" + "0" * 20, "0" * 64, "pert_" + "0" * 20)
     never = requests_about(*nobodys)
     for name, said in requests_about(*theirs).items():
         status, details = await refusal(first_of(stub, name, said, BOB))
@@ -605,10 +616,13 @@ async def test_what_is_another_s_is_not_there(guarded: Any, core: Core, doing: N
         assert words == (await refusal(first_of(stub, name, never[name], BOB)))[1]["message"]
     assert not (await stub.ListJobs(pb.ListJobsRequest(), metadata=BOB)).jobs
     assert [one.id for one in (await stub.ListDatasets(pb.ListDatasetsRequest(), metadata=BOB)).datasets] == ["pets"]
+    assert not (await stub.ListPerturbations(pb.ListPerturbationsRequest(), metadata=BOB)).perturbations
 
     for who in (ADA, ADMIN):
         assert [one.id for one in (await stub.ListJobs(pb.ListJobsRequest(), metadata=who)).jobs] == [job]
         assert len((await stub.ListDatasets(pb.ListDatasetsRequest(), metadata=who)).datasets) == 2
+        listed = await stub.ListPerturbations(pb.ListPerturbationsRequest(), metadata=who)
+        assert [one.id for one in listed.perturbations] == [perturbation]
     for name, said in requests_about(*theirs).items():
         assert await first_of(stub, name, said, ADMIN) is not None, name
 
@@ -621,8 +635,9 @@ async def test_the_same_idempotency_key_of_two_callers_is_two(guarded: Any) -> N
 
 async def test_a_key_does_what_its_scopes_allow(guarded: Any, core: Core) -> None:
     asked = {
-        **requests_about("job_0", "ds_0", "0" * 64),
+        **requests_about("job_0", "ds_0", "0" * 64, "pert_0"),
         "ListJobs": pb.ListJobsRequest(),
+        "ListPerturbations": pb.ListPerturbationsRequest(),
         "ListDatasets": pb.ListDatasetsRequest(),
         "CreateDataset": chunks(PETS),
     }
@@ -648,6 +663,7 @@ async def test_calls_about_what_is_kept_are_counted_by_what_they_are_about(stub:
     job = await stub.SubmitJob(submission())
     await stub.GetJob(pb.GetJobRequest(id=job.id))
     await stub.ListDatasets(pb.ListDatasetsRequest())
+    await stub.ListPerturbations(pb.ListPerturbationsRequest())
     await refusal(stub.GetArtifact(pb.GetArtifactRequest(sha256="0" * 64)).read())
     await refusal(stub.SubmitJob(pb.SubmitJobRequest()))
     counted = {
@@ -661,6 +677,7 @@ async def test_calls_about_what_is_kept_are_counted_by_what_they_are_about(stub:
         ("jobs", "", "", "OK"),
         ("jobs", "", "", "BAD_PARAMETER"),
         ("datasets", "", "", "OK"),
+        ("perturbations", "", "", "OK"),
         ("artifacts", "", "", "NOT_FOUND"),
     }
     assert {operation for operation, *_ in counted} == {*KEPT, "attack"}

@@ -45,6 +45,12 @@ async def test_requests_are_counted_by_what_became_of_them(house: House) -> None
     assert of(samples, "request_duration_seconds_count", operation="attack") == 2
 
 
+@pytest.mark.parametrize("kept", ["jobs", "datasets", "perturbations"])
+async def test_what_is_kept_is_counted_by_its_name(house: House, kept: str) -> None:
+    await house.client.get(f"/api/v1/{kept}")
+    assert of(await scraped(house), "requests_total", operation=kept, code="OK") == 1
+
+
 async def test_a_callers_words_are_no_labels(house: House) -> None:
     await ask(house, model="made-up-model")
     await ask(house, operation="attack", method="made-up-method")

@@ -87,7 +87,7 @@ def age(house: House, job: str, seconds: float) -> None:
     with house.storage.database.transaction() as connection:
         at = time.time() - seconds
         connection.execute(sa.update(jobs).where(jobs.c.id == job).values(expires_at=at))
-        for part in ("request", "work", "parts"):
+        for part in ("request", "states", "results"):
             house.storage.artifacts.expire(connection, f"job:{job}:{part}", at)
 
 

@@ -90,7 +90,7 @@ async def test_saving_twice_is_saving_once(shop: Shop) -> None:
     for _ in range(2):
         attempt.save({0: state(1), 1: state(5)}, 1.0, None, None)
         attempt.put_entry(1, ENTRY, DONE, [1], AROUND)
-    assert shop.holders(job) == {"request": 1, "work": 2}
+    assert shop.holders(job) == {"request": 1, "states": 1, "results": 1}
     again = shop.begin(job)
     assert (again.newest(0), again.newest(1), again.done) == (state(1), None, {1: DONE})
 
@@ -104,7 +104,7 @@ async def test_a_newer_state_lets_go_of_the_older_and_of_nothing_else(shop: Shop
     attempt.put_entry(1, ENTRY, DONE, [1], AROUND)
     attempt.save({0: state(6)}, 1.0, None, None)
     shop.sweep()
-    assert shop.holders(job) == {"request": 1, "work": 2}
+    assert shop.holders(job) == {"request": 1, "states": 1, "results": 1}
     assert shop.begin(other).newest(0) == state(1)
     assert shop.begin(job).newest(0) == state(6)
 
@@ -114,7 +114,7 @@ async def test_a_state_that_comes_late_of_a_finished_image_is_dropped(shop: Shop
     attempt = shop.begin(job)
     attempt.put_entry(0, ENTRY, DONE, [0], AROUND)
     attempt.save({0: state(9)}, 1.0, None, None)
-    assert (shop.runs(job), shop.holders(job)) == (0, {"request": 1, "work": 1})
+    assert (shop.runs(job), shop.holders(job)) == (0, {"request": 1, "results": 1})
 
 
 async def test_what_is_held_by_no_end_is_let_go_of_when_the_job_is_over(shop: Shop) -> None:
@@ -124,7 +124,7 @@ async def test_what_is_held_by_no_end_is_let_go_of_when_the_job_is_over(shop: Sh
     attempt.spill(b"large", "image/png")
     attempt.put_entry(0, ENTRY, DONE, [0], AROUND)
     attempt.finish("succeeded")
-    assert (shop.lasting(), shop.holders(job)) == (0, {"work": 1, "parts": 1})
+    assert (shop.lasting(), shop.holders(job)) == (0, {"results": 2})
 
 
 @pytest.mark.parametrize("removed", [True, False])

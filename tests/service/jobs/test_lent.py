@@ -107,13 +107,13 @@ def held(engine: InProcessEngine) -> Held:
 async def test_of_many_questions_so_many_are_passed_on_and_who_hangs_up_makes_room(
     held: Held, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    come, request = list[Frame | None](), lent_module._request
+    come, request = list[Frame | None](), lent_module.first_frame
 
     async def counted(reader: asyncio.StreamReader) -> Frame | None:
         come.append(await request(reader))
         return come[-1]
 
-    monkeypatch.setattr(lent_module, "_request", counted)
+    monkeypatch.setattr(lent_module, "first_frame", counted)
     async with Lender(held, 3).at(tmp_path / "s"), asyncio.timeout(20):
         lent = LentEngine(tmp_path / "s", [])
         asking = [asyncio.create_task(answered(lent)) for _ in range(10)]
@@ -149,10 +149,19 @@ async def test_the_time_of_who_waits_for_a_place_runs(held: Held, tmp_path: Path
     assert held.asked[1].seconds <= 4.8
 
 
+async def test_who_sends_what_is_no_frame_is_hung_up_on(engine: InProcessEngine, tmp_path: Path) -> None:
+    async with Lender(engine, 8).at(tmp_path / "s"), asyncio.timeout(5):
+        reader, writer = await asyncio.open_unix_connection(tmp_path / "s")
+        writer.write(b"\xff" * 8)
+        assert await reader.read() == b""
+        writer.close()
+    assert engine.asked == []
+
+
 async def test_where_nobody_lends_it_is_away(tmp_path: Path) -> None:
     lent = LentEngine(tmp_path / "s", [])
     assert not lent.state.ready
-    with pytest.raises(EngineAway, match="does not answer"):
+    with pytest.raises(EngineAway, match="nobody listens"):
         await answered(lent)
 
 
@@ -163,5 +172,5 @@ async def test_a_gateway_that_dies_in_the_middle_is_away(tmp_path: Path) -> None
         writer.transport.abort()
 
     async with await asyncio.start_unix_server(dies, tmp_path / "s"):
-        with pytest.raises(EngineAway, match="was lost"):
+        with pytest.raises(EngineAway, match="the stream"):
             await answered(LentEngine(tmp_path / "s", []))

@@ -42,6 +42,12 @@ class Norm(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     NORM_LINF: _ClassVar[Norm]
     NORM_L2: _ClassVar[Norm]
 
+class AttackLoss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ATTACK_LOSS_UNSPECIFIED: _ClassVar[AttackLoss]
+    ATTACK_LOSS_CROSS_ENTROPY: _ClassVar[AttackLoss]
+    ATTACK_LOSS_DLR: _ClassVar[AttackLoss]
+
 class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOB_STATE_UNSPECIFIED: _ClassVar[JobState]
@@ -71,6 +77,9 @@ FILL_NOISE: Fill
 NORM_UNSPECIFIED: Norm
 NORM_LINF: Norm
 NORM_L2: Norm
+ATTACK_LOSS_UNSPECIFIED: AttackLoss
+ATTACK_LOSS_CROSS_ENTROPY: AttackLoss
+ATTACK_LOSS_DLR: AttackLoss
 JOB_STATE_UNSPECIFIED: JobState
 JOB_STATE_QUEUED: JobState
 JOB_STATE_RUNNING: JobState
@@ -204,12 +213,72 @@ class ClassifyRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[ClassifyParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
 
 class ClassifyParameters(_message.Message):
-    __slots__ = ("top_k", "layers")
+    __slots__ = ("top_k", "layers", "defense", "detector")
     TOP_K_FIELD_NUMBER: _ClassVar[int]
     LAYERS_FIELD_NUMBER: _ClassVar[int]
+    DEFENSE_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
     top_k: int
     layers: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, top_k: _Optional[int] = ..., layers: _Optional[_Iterable[str]] = ...) -> None: ...
+    defense: _containers.RepeatedCompositeFieldContainer[Defense]
+    detector: bool
+    def __init__(self, top_k: _Optional[int] = ..., layers: _Optional[_Iterable[str]] = ..., defense: _Optional[_Iterable[_Union[Defense, _Mapping]]] = ..., detector: bool = ...) -> None: ...
+
+class Defense(_message.Message):
+    __slots__ = ("jpeg", "bit_depth", "median_blur", "tv_minimization", "crop_rescale", "quilting")
+    JPEG_FIELD_NUMBER: _ClassVar[int]
+    BIT_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    MEDIAN_BLUR_FIELD_NUMBER: _ClassVar[int]
+    TV_MINIMIZATION_FIELD_NUMBER: _ClassVar[int]
+    CROP_RESCALE_FIELD_NUMBER: _ClassVar[int]
+    QUILTING_FIELD_NUMBER: _ClassVar[int]
+    jpeg: JpegDefense
+    bit_depth: BitDepthDefense
+    median_blur: MedianBlurDefense
+    tv_minimization: TvMinimizationDefense
+    crop_rescale: CropRescaleDefense
+    quilting: QuiltingDefense
+    def __init__(self, jpeg: _Optional[_Union[JpegDefense, _Mapping]] = ..., bit_depth: _Optional[_Union[BitDepthDefense, _Mapping]] = ..., median_blur: _Optional[_Union[MedianBlurDefense, _Mapping]] = ..., tv_minimization: _Optional[_Union[TvMinimizationDefense, _Mapping]] = ..., crop_rescale: _Optional[_Union[CropRescaleDefense, _Mapping]] = ..., quilting: _Optional[_Union[QuiltingDefense, _Mapping]] = ...) -> None: ...
+
+class JpegDefense(_message.Message):
+    __slots__ = ("quality",)
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    quality: int
+    def __init__(self, quality: _Optional[int] = ...) -> None: ...
+
+class BitDepthDefense(_message.Message):
+    __slots__ = ("bits",)
+    BITS_FIELD_NUMBER: _ClassVar[int]
+    bits: int
+    def __init__(self, bits: _Optional[int] = ...) -> None: ...
+
+class MedianBlurDefense(_message.Message):
+    __slots__ = ("window",)
+    WINDOW_FIELD_NUMBER: _ClassVar[int]
+    window: int
+    def __init__(self, window: _Optional[int] = ...) -> None: ...
+
+class TvMinimizationDefense(_message.Message):
+    __slots__ = ("drop", "weight")
+    DROP_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    drop: float
+    weight: float
+    def __init__(self, drop: _Optional[float] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class CropRescaleDefense(_message.Message):
+    __slots__ = ("crops", "side")
+    CROPS_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    crops: int
+    side: float
+    def __init__(self, crops: _Optional[int] = ..., side: _Optional[float] = ...) -> None: ...
+
+class QuiltingDefense(_message.Message):
+    __slots__ = ("neighbors",)
+    NEIGHBORS_FIELD_NUMBER: _ClassVar[int]
+    neighbors: int
+    def __init__(self, neighbors: _Optional[int] = ...) -> None: ...
 
 class ClassifyResponse(_message.Message):
     __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
@@ -232,7 +301,7 @@ class ClassifyResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[ClassifyParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[ClassifyResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class ClassifyResult(_message.Message):
-    __slots__ = ("prediction", "predictions", "activations", "geometry")
+    __slots__ = ("prediction", "predictions", "activations", "geometry", "detector")
     class ActivationsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -244,11 +313,25 @@ class ClassifyResult(_message.Message):
     PREDICTIONS_FIELD_NUMBER: _ClassVar[int]
     ACTIVATIONS_FIELD_NUMBER: _ClassVar[int]
     GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     predictions: _containers.RepeatedCompositeFieldContainer[Prediction]
     activations: _containers.MessageMap[str, Tensor]
     geometry: Geometry
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., activations: _Optional[_Mapping[str, Tensor]] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
+    detector: Detection
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., predictions: _Optional[_Iterable[_Union[Prediction, _Mapping]]] = ..., activations: _Optional[_Mapping[str, Tensor]] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., detector: _Optional[_Union[Detection, _Mapping]] = ...) -> None: ...
+
+class Detection(_message.Message):
+    __slots__ = ("rejected", "score", "threshold", "false_positive_rate")
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    FALSE_POSITIVE_RATE_FIELD_NUMBER: _ClassVar[int]
+    rejected: bool
+    score: float
+    threshold: float
+    false_positive_rate: float
+    def __init__(self, rejected: bool = ..., score: _Optional[float] = ..., threshold: _Optional[float] = ..., false_positive_rate: _Optional[float] = ...) -> None: ...
 
 class ClassifyEvent(_message.Message):
     __slots__ = ("progress", "result")
@@ -791,16 +874,48 @@ class AttackRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[AttackParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
 
 class AttackParameters(_message.Message):
-    __slots__ = ("target", "label", "fgsm", "pgd")
+    __slots__ = ("target", "label", "early_stop", "defense", "adaptive", "draws", "detector", "fgsm", "pgd", "universal", "linear", "gradient_step", "least_likely", "most_likely", "deepfool", "lbfgs", "apgd", "square", "auto", "transfer")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
+    EARLY_STOP_FIELD_NUMBER: _ClassVar[int]
+    DEFENSE_FIELD_NUMBER: _ClassVar[int]
+    ADAPTIVE_FIELD_NUMBER: _ClassVar[int]
+    DRAWS_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
     FGSM_FIELD_NUMBER: _ClassVar[int]
     PGD_FIELD_NUMBER: _ClassVar[int]
+    UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
+    LINEAR_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_STEP_FIELD_NUMBER: _ClassVar[int]
+    LEAST_LIKELY_FIELD_NUMBER: _ClassVar[int]
+    MOST_LIKELY_FIELD_NUMBER: _ClassVar[int]
+    DEEPFOOL_FIELD_NUMBER: _ClassVar[int]
+    LBFGS_FIELD_NUMBER: _ClassVar[int]
+    APGD_FIELD_NUMBER: _ClassVar[int]
+    SQUARE_FIELD_NUMBER: _ClassVar[int]
+    AUTO_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
     target: _containers.RepeatedCompositeFieldContainer[ClassReference]
     label: _containers.RepeatedCompositeFieldContainer[ClassReference]
+    early_stop: bool
+    defense: _containers.RepeatedCompositeFieldContainer[Defense]
+    adaptive: bool
+    draws: int
+    detector: bool
     fgsm: FgsmParameters
     pgd: PgdParameters
-    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., label: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., fgsm: _Optional[_Union[FgsmParameters, _Mapping]] = ..., pgd: _Optional[_Union[PgdParameters, _Mapping]] = ...) -> None: ...
+    universal: AttackUniversalParameters
+    linear: LinearParameters
+    gradient_step: GradientStepParameters
+    least_likely: LeastLikelyParameters
+    most_likely: MostLikelyParameters
+    deepfool: DeepfoolParameters
+    lbfgs: LbfgsParameters
+    apgd: ApgdParameters
+    square: SquareParameters
+    auto: AutoParameters
+    transfer: TransferParameters
+    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., label: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., early_stop: bool = ..., defense: _Optional[_Iterable[_Union[Defense, _Mapping]]] = ..., adaptive: bool = ..., draws: _Optional[int] = ..., detector: bool = ..., fgsm: _Optional[_Union[FgsmParameters, _Mapping]] = ..., pgd: _Optional[_Union[PgdParameters, _Mapping]] = ..., universal: _Optional[_Union[AttackUniversalParameters, _Mapping]] = ..., linear: _Optional[_Union[LinearParameters, _Mapping]] = ..., gradient_step: _Optional[_Union[GradientStepParameters, _Mapping]] = ..., least_likely: _Optional[_Union[LeastLikelyParameters, _Mapping]] = ..., most_likely: _Optional[_Union[MostLikelyParameters, _Mapping]] = ..., deepfool: _Optional[_Union[DeepfoolParameters, _Mapping]] = ..., lbfgs: _Optional[_Union[LbfgsParameters, _Mapping]] = ..., apgd: _Optional[_Union[ApgdParameters, _Mapping]] = ..., square: _Optional[_Union[SquareParameters, _Mapping]] = ..., auto: _Optional[_Union[AutoParameters, _Mapping]] = ..., transfer: _Optional[_Union[TransferParameters, _Mapping]] = ...) -> None: ...
 
 class FgsmParameters(_message.Message):
     __slots__ = ("norm", "epsilon")
@@ -811,18 +926,160 @@ class FgsmParameters(_message.Message):
     def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ...) -> None: ...
 
 class PgdParameters(_message.Message):
-    __slots__ = ("norm", "epsilon", "step_size", "steps", "random_start")
+    __slots__ = ("norm", "epsilon", "step_size", "steps", "random_start", "restarts")
     NORM_FIELD_NUMBER: _ClassVar[int]
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
     STEPS_FIELD_NUMBER: _ClassVar[int]
     RANDOM_START_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
     norm: Norm
     epsilon: float
     step_size: float
     steps: int
     random_start: bool
-    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ..., random_start: bool = ...) -> None: ...
+    restarts: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ..., random_start: bool = ..., restarts: _Optional[int] = ...) -> None: ...
+
+class LinearParameters(_message.Message):
+    __slots__ = ("norm", "candidates", "overshoot")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    OVERSHOOT_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    candidates: int
+    overshoot: float
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., candidates: _Optional[int] = ..., overshoot: _Optional[float] = ...) -> None: ...
+
+class GradientStepParameters(_message.Message):
+    __slots__ = ("norm", "epsilon")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ...) -> None: ...
+
+class LeastLikelyParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "step_size", "steps")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    step_size: float
+    steps: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class MostLikelyParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "step_size", "steps")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    step_size: float
+    steps: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class DeepfoolParameters(_message.Message):
+    __slots__ = ("norm", "candidates", "overshoot", "steps")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    OVERSHOOT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    candidates: int
+    overshoot: float
+    steps: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., candidates: _Optional[int] = ..., overshoot: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class LbfgsParameters(_message.Message):
+    __slots__ = ("norm", "steps", "binary_search_steps")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    BINARY_SEARCH_STEPS_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    steps: int
+    binary_search_steps: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., steps: _Optional[int] = ..., binary_search_steps: _Optional[int] = ...) -> None: ...
+
+class AttackUniversalParameters(_message.Message):
+    __slots__ = ("perturbation", "norm", "epsilon")
+    PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    perturbation: PerturbationReference
+    norm: Norm
+    epsilon: float
+    def __init__(self, perturbation: _Optional[_Union[PerturbationReference, _Mapping]] = ..., norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ...) -> None: ...
+
+class PerturbationReference(_message.Message):
+    __slots__ = ("id", "tensor")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    TENSOR_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    tensor: Tensor
+    def __init__(self, id: _Optional[str] = ..., tensor: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class TransferParameters(_message.Message):
+    __slots__ = ("models", "norm", "epsilon", "step_size", "steps", "momentum")
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    MOMENTUM_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    norm: Norm
+    epsilon: float
+    step_size: float
+    steps: int
+    momentum: float
+    def __init__(self, models: _Optional[_Iterable[str]] = ..., norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ..., momentum: _Optional[float] = ...) -> None: ...
+
+class ApgdParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "loss", "steps", "restarts", "random_start")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    LOSS_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_START_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    loss: AttackLoss
+    steps: int
+    restarts: int
+    random_start: bool
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., loss: _Optional[_Union[AttackLoss, str]] = ..., steps: _Optional[int] = ..., restarts: _Optional[int] = ..., random_start: bool = ...) -> None: ...
+
+class SquareParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "queries", "p_init")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    P_INIT_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    queries: int
+    p_init: float
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., queries: _Optional[int] = ..., p_init: _Optional[float] = ...) -> None: ...
+
+class AutoParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "steps", "target_classes", "queries")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    TARGET_CLASSES_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    steps: int
+    target_classes: int
+    queries: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., steps: _Optional[int] = ..., target_classes: _Optional[int] = ..., queries: _Optional[int] = ...) -> None: ...
 
 class AttackResponse(_message.Message):
     __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
@@ -845,7 +1102,7 @@ class AttackResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[AttackParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[AttackResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class AttackResult(_message.Message):
-    __slots__ = ("prediction", "before", "label", "target", "already_misclassified", "after", "success", "distance", "adversarial", "exact", "perturbation", "queries", "partial", "note", "geometry")
+    __slots__ = ("prediction", "before", "label", "target", "already_misclassified", "after", "success", "distance", "adversarial", "exact", "perturbation", "queries", "partial", "note", "geometry", "broken_by", "success_rate", "rejected")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -861,6 +1118,9 @@ class AttackResult(_message.Message):
     PARTIAL_FIELD_NUMBER: _ClassVar[int]
     NOTE_FIELD_NUMBER: _ClassVar[int]
     GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_BY_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_RATE_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     before: Prediction
     label: Prediction
@@ -876,19 +1136,26 @@ class AttackResult(_message.Message):
     partial: bool
     note: str
     geometry: Geometry
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., before: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., already_misclassified: bool = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., adversarial: _Optional[bytes] = ..., exact: _Optional[_Union[ExactAttack, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., queries: _Optional[int] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
+    broken_by: str
+    success_rate: float
+    rejected: bool
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., before: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., already_misclassified: bool = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., adversarial: _Optional[bytes] = ..., exact: _Optional[_Union[ExactAttack, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., queries: _Optional[int] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., broken_by: _Optional[str] = ..., success_rate: _Optional[float] = ..., rejected: bool = ...) -> None: ...
 
 class ExactAttack(_message.Message):
-    __slots__ = ("after", "success", "distance", "image")
+    __slots__ = ("after", "success", "distance", "image", "success_rate", "rejected")
     AFTER_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    SUCCESS_RATE_FIELD_NUMBER: _ClassVar[int]
+    REJECTED_FIELD_NUMBER: _ClassVar[int]
     after: Prediction
     success: bool
     distance: Distance
     image: Tensor
-    def __init__(self, after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., image: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    success_rate: float
+    rejected: bool
+    def __init__(self, after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., image: _Optional[_Union[Tensor, _Mapping]] = ..., success_rate: _Optional[float] = ..., rejected: bool = ...) -> None: ...
 
 class Distance(_message.Message):
     __slots__ = ("linf", "l2", "l0")
@@ -916,6 +1183,461 @@ class AttackEvent(_message.Message):
     result: AttackResponse
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[AttackResponse, _Mapping]] = ...) -> None: ...
 
+class RobustnessRequest(_message.Message):
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "dataset")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    parameters: RobustnessParameters
+    include: Include
+    seed: int
+    max_rows: int
+    purpose: str
+    dataset: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[RobustnessParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
+
+class RobustnessParameters(_message.Message):
+    __slots__ = ("labels", "methods", "epsilons", "norm", "checks", "defense", "draws", "models")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    METHODS_FIELD_NUMBER: _ClassVar[int]
+    EPSILONS_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    DEFENSE_FIELD_NUMBER: _ClassVar[int]
+    DRAWS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[ClassReference]
+    methods: _containers.RepeatedCompositeFieldContainer[AttackParameters]
+    epsilons: _containers.RepeatedScalarFieldContainer[float]
+    norm: Norm
+    checks: bool
+    defense: _containers.RepeatedCompositeFieldContainer[Defense]
+    draws: int
+    models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, labels: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., methods: _Optional[_Iterable[_Union[AttackParameters, _Mapping]]] = ..., epsilons: _Optional[_Iterable[float]] = ..., norm: _Optional[_Union[Norm, str]] = ..., checks: bool = ..., defense: _Optional[_Iterable[_Union[Defense, _Mapping]]] = ..., draws: _Optional[int] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class RobustnessResponse(_message.Message):
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed", "summary")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    model: ModelReference
+    parameters: RobustnessParameters
+    results: _containers.RepeatedCompositeFieldContainer[RobustnessResult]
+    cost: Cost
+    answered_by: AnsweredBy
+    elapsed_ms: float
+    request_id: str
+    seed: int
+    summary: RobustnessSummary
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[RobustnessParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[RobustnessResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., summary: _Optional[_Union[RobustnessSummary, _Mapping]] = ...) -> None: ...
+
+class RobustnessResult(_message.Message):
+    __slots__ = ("prediction", "label", "correct", "correct_top5", "epsilons", "checks", "partial", "geometry", "lines", "transfer")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    LABEL_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_TOP5_FIELD_NUMBER: _ClassVar[int]
+    EPSILONS_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    label: Prediction
+    correct: bool
+    correct_top5: bool
+    epsilons: _containers.RepeatedCompositeFieldContainer[RobustnessAt]
+    checks: RobustnessTrials
+    partial: bool
+    geometry: Geometry
+    lines: _containers.RepeatedCompositeFieldContainer[RobustnessLine]
+    transfer: _containers.RepeatedCompositeFieldContainer[TransferTrial]
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., correct: bool = ..., correct_top5: bool = ..., epsilons: _Optional[_Iterable[_Union[RobustnessAt, _Mapping]]] = ..., checks: _Optional[_Union[RobustnessTrials, _Mapping]] = ..., partial: bool = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., lines: _Optional[_Iterable[_Union[RobustnessLine, _Mapping]]] = ..., transfer: _Optional[_Iterable[_Union[TransferTrial, _Mapping]]] = ...) -> None: ...
+
+class RobustnessLine(_message.Message):
+    __slots__ = ("name", "correct", "correct_top5", "epsilons")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_TOP5_FIELD_NUMBER: _ClassVar[int]
+    EPSILONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    correct: bool
+    correct_top5: bool
+    epsilons: _containers.RepeatedCompositeFieldContainer[RobustnessAt]
+    def __init__(self, name: _Optional[str] = ..., correct: bool = ..., correct_top5: bool = ..., epsilons: _Optional[_Iterable[_Union[RobustnessAt, _Mapping]]] = ...) -> None: ...
+
+class TransferTrial(_message.Message):
+    __slots__ = ("made_on", "tried_on", "correct", "fooled")
+    MADE_ON_FIELD_NUMBER: _ClassVar[int]
+    TRIED_ON_FIELD_NUMBER: _ClassVar[int]
+    CORRECT_FIELD_NUMBER: _ClassVar[int]
+    FOOLED_FIELD_NUMBER: _ClassVar[int]
+    made_on: str
+    tried_on: str
+    correct: bool
+    fooled: bool
+    def __init__(self, made_on: _Optional[str] = ..., tried_on: _Optional[str] = ..., correct: bool = ..., fooled: bool = ...) -> None: ...
+
+class RobustnessAt(_message.Message):
+    __slots__ = ("epsilon", "robust", "robust_top5", "broken_by", "distance")
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    ROBUST_FIELD_NUMBER: _ClassVar[int]
+    ROBUST_TOP5_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_BY_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    epsilon: float
+    robust: bool
+    robust_top5: bool
+    broken_by: str
+    distance: float
+    def __init__(self, epsilon: _Optional[float] = ..., robust: bool = ..., robust_top5: bool = ..., broken_by: _Optional[str] = ..., distance: _Optional[float] = ...) -> None: ...
+
+class RobustnessTrials(_message.Message):
+    __slots__ = ("gradient", "one_step", "few_steps", "many_steps", "black_box", "unbounded")
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    ONE_STEP_FIELD_NUMBER: _ClassVar[int]
+    FEW_STEPS_FIELD_NUMBER: _ClassVar[int]
+    MANY_STEPS_FIELD_NUMBER: _ClassVar[int]
+    BLACK_BOX_FIELD_NUMBER: _ClassVar[int]
+    UNBOUNDED_FIELD_NUMBER: _ClassVar[int]
+    gradient: float
+    one_step: _containers.RepeatedScalarFieldContainer[bool]
+    few_steps: _containers.RepeatedScalarFieldContainer[bool]
+    many_steps: _containers.RepeatedScalarFieldContainer[bool]
+    black_box: _containers.RepeatedScalarFieldContainer[bool]
+    unbounded: bool
+    def __init__(self, gradient: _Optional[float] = ..., one_step: _Optional[_Iterable[bool]] = ..., few_steps: _Optional[_Iterable[bool]] = ..., many_steps: _Optional[_Iterable[bool]] = ..., black_box: _Optional[_Iterable[bool]] = ..., unbounded: bool = ...) -> None: ...
+
+class RobustnessSummary(_message.Message):
+    __slots__ = ("images", "partial_images", "norm", "clean", "accuracy", "note", "checks", "failed_checks", "chart", "lines", "transfer")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    CLEAN_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    CHECKS_FIELD_NUMBER: _ClassVar[int]
+    FAILED_CHECKS_FIELD_NUMBER: _ClassVar[int]
+    CHART_FIELD_NUMBER: _ClassVar[int]
+    LINES_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    images: int
+    partial_images: int
+    norm: Norm
+    clean: Accuracy
+    accuracy: _containers.RepeatedCompositeFieldContainer[AccuracyAt]
+    note: str
+    checks: _containers.RepeatedCompositeFieldContainer[RobustnessCheck]
+    failed_checks: _containers.RepeatedScalarFieldContainer[str]
+    chart: bytes
+    lines: _containers.RepeatedCompositeFieldContainer[AccuracyLine]
+    transfer: TransferMatrix
+    def __init__(self, images: _Optional[int] = ..., partial_images: _Optional[int] = ..., norm: _Optional[_Union[Norm, str]] = ..., clean: _Optional[_Union[Accuracy, _Mapping]] = ..., accuracy: _Optional[_Iterable[_Union[AccuracyAt, _Mapping]]] = ..., note: _Optional[str] = ..., checks: _Optional[_Iterable[_Union[RobustnessCheck, _Mapping]]] = ..., failed_checks: _Optional[_Iterable[str]] = ..., chart: _Optional[bytes] = ..., lines: _Optional[_Iterable[_Union[AccuracyLine, _Mapping]]] = ..., transfer: _Optional[_Union[TransferMatrix, _Mapping]] = ...) -> None: ...
+
+class AccuracyLine(_message.Message):
+    __slots__ = ("name", "clean", "accuracy")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CLEAN_FIELD_NUMBER: _ClassVar[int]
+    ACCURACY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    clean: Accuracy
+    accuracy: _containers.RepeatedCompositeFieldContainer[AccuracyAt]
+    def __init__(self, name: _Optional[str] = ..., clean: _Optional[_Union[Accuracy, _Mapping]] = ..., accuracy: _Optional[_Iterable[_Union[AccuracyAt, _Mapping]]] = ...) -> None: ...
+
+class TransferMatrix(_message.Message):
+    __slots__ = ("method", "epsilon", "cells")
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    CELLS_FIELD_NUMBER: _ClassVar[int]
+    method: str
+    epsilon: float
+    cells: _containers.RepeatedCompositeFieldContainer[TransferCell]
+    def __init__(self, method: _Optional[str] = ..., epsilon: _Optional[float] = ..., cells: _Optional[_Iterable[_Union[TransferCell, _Mapping]]] = ...) -> None: ...
+
+class TransferCell(_message.Message):
+    __slots__ = ("made_on", "tried_on", "fooled")
+    MADE_ON_FIELD_NUMBER: _ClassVar[int]
+    TRIED_ON_FIELD_NUMBER: _ClassVar[int]
+    FOOLED_FIELD_NUMBER: _ClassVar[int]
+    made_on: str
+    tried_on: str
+    fooled: Share
+    def __init__(self, made_on: _Optional[str] = ..., tried_on: _Optional[str] = ..., fooled: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
+
+class Accuracy(_message.Message):
+    __slots__ = ("top1", "top5")
+    TOP1_FIELD_NUMBER: _ClassVar[int]
+    TOP5_FIELD_NUMBER: _ClassVar[int]
+    top1: Share
+    top5: Share
+    def __init__(self, top1: _Optional[_Union[Share, _Mapping]] = ..., top5: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
+
+class AccuracyAt(_message.Message):
+    __slots__ = ("epsilon", "top1", "top5", "broken_by")
+    class BrokenByEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    TOP1_FIELD_NUMBER: _ClassVar[int]
+    TOP5_FIELD_NUMBER: _ClassVar[int]
+    BROKEN_BY_FIELD_NUMBER: _ClassVar[int]
+    epsilon: float
+    top1: Share
+    top5: Share
+    broken_by: _containers.ScalarMap[str, int]
+    def __init__(self, epsilon: _Optional[float] = ..., top1: _Optional[_Union[Share, _Mapping]] = ..., top5: _Optional[_Union[Share, _Mapping]] = ..., broken_by: _Optional[_Mapping[str, int]] = ...) -> None: ...
+
+class Share(_message.Message):
+    __slots__ = ("value", "low", "high", "count", "of")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    low: float
+    high: float
+    count: int
+    of: int
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., count: _Optional[int] = ..., of: _Optional[int] = ...) -> None: ...
+
+class RobustnessCheck(_message.Message):
+    __slots__ = ("name", "passed", "detail", "comparisons")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PASSED_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    COMPARISONS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    passed: bool
+    detail: str
+    comparisons: _containers.RepeatedCompositeFieldContainer[RobustnessComparison]
+    def __init__(self, name: _Optional[str] = ..., passed: bool = ..., detail: _Optional[str] = ..., comparisons: _Optional[_Iterable[_Union[RobustnessComparison, _Mapping]]] = ...) -> None: ...
+
+class RobustnessComparison(_message.Message):
+    __slots__ = ("epsilon", "share", "against")
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    AGAINST_FIELD_NUMBER: _ClassVar[int]
+    epsilon: float
+    share: Share
+    against: Share
+    def __init__(self, epsilon: _Optional[float] = ..., share: _Optional[_Union[Share, _Mapping]] = ..., against: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
+
+class RobustnessEvent(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    result: RobustnessResponse
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[RobustnessResponse, _Mapping]] = ...) -> None: ...
+
+class UniversalRequest(_message.Message):
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "dataset")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    parameters: UniversalParameters
+    include: Include
+    seed: int
+    max_rows: int
+    purpose: str
+    dataset: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[UniversalParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
+
+class UniversalParameters(_message.Message):
+    __slots__ = ("holdout", "image_counts", "models", "deepfool", "gradient")
+    HOLDOUT_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    DEEPFOOL_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    holdout: float
+    image_counts: _containers.RepeatedScalarFieldContainer[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    deepfool: UniversalDeepfoolParameters
+    gradient: UniversalGradientParameters
+    def __init__(self, holdout: _Optional[float] = ..., image_counts: _Optional[_Iterable[int]] = ..., models: _Optional[_Iterable[str]] = ..., deepfool: _Optional[_Union[UniversalDeepfoolParameters, _Mapping]] = ..., gradient: _Optional[_Union[UniversalGradientParameters, _Mapping]] = ...) -> None: ...
+
+class UniversalDeepfoolParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "fooling_rate", "epochs", "candidates", "overshoot", "steps")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    FOOLING_RATE_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    CANDIDATES_FIELD_NUMBER: _ClassVar[int]
+    OVERSHOOT_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    fooling_rate: float
+    epochs: int
+    candidates: int
+    overshoot: float
+    steps: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., fooling_rate: _Optional[float] = ..., epochs: _Optional[int] = ..., candidates: _Optional[int] = ..., overshoot: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class UniversalGradientParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "step_size", "epochs", "batch_size", "restarts")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    RESTARTS_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    step_size: float
+    epochs: int
+    batch_size: int
+    restarts: int
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., step_size: _Optional[float] = ..., epochs: _Optional[int] = ..., batch_size: _Optional[int] = ..., restarts: _Optional[int] = ...) -> None: ...
+
+class UniversalResponse(_message.Message):
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed", "summary")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    model: ModelReference
+    parameters: UniversalParameters
+    results: _containers.RepeatedCompositeFieldContainer[UniversalResult]
+    cost: Cost
+    answered_by: AnsweredBy
+    elapsed_ms: float
+    request_id: str
+    seed: int
+    summary: UniversalSummary
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[UniversalParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[UniversalResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., summary: _Optional[_Union[UniversalSummary, _Mapping]] = ...) -> None: ...
+
+class UniversalResult(_message.Message):
+    __slots__ = ("prediction", "after", "fooled", "held_out", "geometry")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    FOOLED_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    after: Prediction
+    fooled: bool
+    held_out: bool
+    geometry: Geometry
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., fooled: bool = ..., held_out: bool = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
+
+class UniversalSummary(_message.Message):
+    __slots__ = ("perturbation", "picture", "factor", "id", "norm", "epsilon", "distance", "given", "held_out", "noise", "curve", "chart", "transfer", "partial")
+    PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    FACTOR_FIELD_NUMBER: _ClassVar[int]
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
+    CHART_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    perturbation: Tensor
+    picture: bytes
+    factor: float
+    id: str
+    norm: Norm
+    epsilon: float
+    distance: Distance
+    given: FoolingRate
+    held_out: FoolingRate
+    noise: FoolingRate
+    curve: _containers.RepeatedCompositeFieldContainer[UniversalPoint]
+    chart: bytes
+    transfer: _containers.RepeatedCompositeFieldContainer[UniversalTransfer]
+    partial: bool
+    def __init__(self, perturbation: _Optional[_Union[Tensor, _Mapping]] = ..., picture: _Optional[bytes] = ..., factor: _Optional[float] = ..., id: _Optional[str] = ..., norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., given: _Optional[_Union[FoolingRate, _Mapping]] = ..., held_out: _Optional[_Union[FoolingRate, _Mapping]] = ..., noise: _Optional[_Union[FoolingRate, _Mapping]] = ..., curve: _Optional[_Iterable[_Union[UniversalPoint, _Mapping]]] = ..., chart: _Optional[bytes] = ..., transfer: _Optional[_Iterable[_Union[UniversalTransfer, _Mapping]]] = ..., partial: bool = ...) -> None: ...
+
+class FoolingRate(_message.Message):
+    __slots__ = ("value", "low", "high", "of", "count")
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    value: float
+    low: float
+    high: float
+    of: int
+    count: int
+    def __init__(self, value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., of: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class UniversalPoint(_message.Message):
+    __slots__ = ("images", "given", "held_out")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    images: int
+    given: FoolingRate
+    held_out: FoolingRate
+    def __init__(self, images: _Optional[int] = ..., given: _Optional[_Union[FoolingRate, _Mapping]] = ..., held_out: _Optional[_Union[FoolingRate, _Mapping]] = ...) -> None: ...
+
+class UniversalTransfer(_message.Message):
+    __slots__ = ("model", "value", "low", "high", "of", "count")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    OF_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    value: float
+    low: float
+    high: float
+    of: int
+    count: int
+    def __init__(self, model: _Optional[str] = ..., value: _Optional[float] = ..., low: _Optional[float] = ..., high: _Optional[float] = ..., of: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class UniversalEvent(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    result: UniversalResponse
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[UniversalResponse, _Mapping]] = ...) -> None: ...
+
 class ListModelsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -935,7 +1657,7 @@ class GetModelRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ...) -> None: ...
 
 class Model(_message.Message):
-    __slots__ = ("name", "version", "versions", "sha256", "provenance", "input", "differentiable", "labels", "layers", "operations", "limits")
+    __slots__ = ("name", "version", "versions", "sha256", "provenance", "input", "differentiable", "labels", "layers", "operations", "limits", "detector")
     NAME_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     VERSIONS_FIELD_NUMBER: _ClassVar[int]
@@ -947,6 +1669,7 @@ class Model(_message.Message):
     LAYERS_FIELD_NUMBER: _ClassVar[int]
     OPERATIONS_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
     name: str
     version: str
     versions: _containers.RepeatedScalarFieldContainer[str]
@@ -958,7 +1681,14 @@ class Model(_message.Message):
     layers: _containers.RepeatedCompositeFieldContainer[Layer]
     operations: _containers.RepeatedCompositeFieldContainer[Operation]
     limits: Limits
-    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., sha256: _Optional[str] = ..., provenance: _Optional[str] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., differentiable: bool = ..., labels: _Optional[_Iterable[str]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    detector: Detector
+    def __init__(self, name: _Optional[str] = ..., version: _Optional[str] = ..., versions: _Optional[_Iterable[str]] = ..., sha256: _Optional[str] = ..., provenance: _Optional[str] = ..., input: _Optional[_Union[Input, _Mapping]] = ..., differentiable: bool = ..., labels: _Optional[_Iterable[str]] = ..., layers: _Optional[_Iterable[_Union[Layer, _Mapping]]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., detector: _Optional[_Union[Detector, _Mapping]] = ...) -> None: ...
+
+class Detector(_message.Message):
+    __slots__ = ("false_positive_rate",)
+    FALSE_POSITIVE_RATE_FIELD_NUMBER: _ClassVar[int]
+    false_positive_rate: float
+    def __init__(self, false_positive_rate: _Optional[float] = ...) -> None: ...
 
 class Input(_message.Message):
     __slots__ = ("shape", "range", "resize", "mean", "std")
@@ -1053,20 +1783,24 @@ class Limits(_message.Message):
     def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ..., masks: _Optional[int] = ..., job_deadline_s: _Optional[float] = ..., many_images: _Optional[int] = ..., dataset_bytes: _Optional[int] = ..., dataset_images: _Optional[int] = ..., inline_bytes: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack")
+    __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack", "robustness", "universal")
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
     SALIENCY_FIELD_NUMBER: _ClassVar[int]
     OCCLUSION_FIELD_NUMBER: _ClassVar[int]
     ATTACK_FIELD_NUMBER: _ClassVar[int]
+    ROBUSTNESS_FIELD_NUMBER: _ClassVar[int]
+    UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     deadline_s: float
     classify: ClassifyRequest
     saliency: SaliencyRequest
     occlusion: OcclusionRequest
     attack: AttackRequest
-    def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ...) -> None: ...
+    robustness: RobustnessRequest
+    universal: UniversalRequest
+    def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessRequest, _Mapping]] = ..., universal: _Optional[_Union[UniversalRequest, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "state", "operation", "model", "method", "images", "asked", "purpose", "request_id", "attempts", "cancel_requested", "progress", "note", "problem", "created_at", "started_at", "ended_at", "expires_at", "result", "partial_result")
@@ -1131,7 +1865,7 @@ class JobProgress(_message.Message):
     def __init__(self, image: _Optional[int] = ..., step: _Optional[int] = ..., of: _Optional[int] = ..., objective: _Optional[float] = ..., map: _Optional[int] = ..., done: _Optional[int] = ..., images: _Optional[int] = ...) -> None: ...
 
 class JobResult(_message.Message):
-    __slots__ = ("unanswered", "artifacts", "classify", "saliency", "occlusion", "attack")
+    __slots__ = ("unanswered", "artifacts", "classify", "saliency", "occlusion", "attack", "robustness", "universal")
     class ArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1145,13 +1879,17 @@ class JobResult(_message.Message):
     SALIENCY_FIELD_NUMBER: _ClassVar[int]
     OCCLUSION_FIELD_NUMBER: _ClassVar[int]
     ATTACK_FIELD_NUMBER: _ClassVar[int]
+    ROBUSTNESS_FIELD_NUMBER: _ClassVar[int]
+    UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
     unanswered: _containers.RepeatedScalarFieldContainer[int]
     artifacts: _containers.MessageMap[str, Artifact]
     classify: ClassifyResponse
     saliency: SaliencyResponse
     occlusion: OcclusionResponse
     attack: AttackResponse
-    def __init__(self, unanswered: _Optional[_Iterable[int]] = ..., artifacts: _Optional[_Mapping[str, Artifact]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyResponse, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionResponse, _Mapping]] = ..., attack: _Optional[_Union[AttackResponse, _Mapping]] = ...) -> None: ...
+    robustness: RobustnessResponse
+    universal: UniversalResponse
+    def __init__(self, unanswered: _Optional[_Iterable[int]] = ..., artifacts: _Optional[_Mapping[str, Artifact]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyResponse, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionResponse, _Mapping]] = ..., attack: _Optional[_Union[AttackResponse, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessResponse, _Mapping]] = ..., universal: _Optional[_Union[UniversalResponse, _Mapping]] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("type", "title", "status", "detail", "code", "request_id", "errors", "retry_after_s")
@@ -1312,6 +2050,66 @@ class DeleteDatasetRequest(_message.Message):
     def __init__(self, id: _Optional[str] = ...) -> None: ...
 
 class DeleteDatasetResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UniversalPerturbation(_message.Message):
+    __slots__ = ("id", "model", "method", "norm", "epsilon", "shape", "given", "held_out", "job", "perturbation", "created_at", "expires_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    GIVEN_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    PERTURBATION_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: ModelReference
+    method: str
+    norm: Norm
+    epsilon: float
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    given: FoolingRate
+    held_out: FoolingRate
+    job: str
+    perturbation: Artifact
+    created_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[_Union[ModelReference, _Mapping]] = ..., method: _Optional[str] = ..., norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., shape: _Optional[_Iterable[int]] = ..., given: _Optional[_Union[FoolingRate, _Mapping]] = ..., held_out: _Optional[_Union[FoolingRate, _Mapping]] = ..., job: _Optional[str] = ..., perturbation: _Optional[_Union[Artifact, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListPerturbationsRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListPerturbationsResponse(_message.Message):
+    __slots__ = ("perturbations", "next_page_token")
+    PERTURBATIONS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    perturbations: _containers.RepeatedCompositeFieldContainer[UniversalPerturbation]
+    next_page_token: str
+    def __init__(self, perturbations: _Optional[_Iterable[_Union[UniversalPerturbation, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetPerturbationRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeletePerturbationRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeletePerturbationResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

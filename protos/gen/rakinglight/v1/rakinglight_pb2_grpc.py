@@ -84,6 +84,26 @@ class RakingLightStub(object):
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.FromString,
                 _registered_method=True)
+        self.Robustness = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/Robustness',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessResponse.FromString,
+                _registered_method=True)
+        self.RobustnessStream = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/RobustnessStream',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessEvent.FromString,
+                _registered_method=True)
+        self.Universal = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/Universal',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalResponse.FromString,
+                _registered_method=True)
+        self.UniversalStream = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/UniversalStream',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalEvent.FromString,
+                _registered_method=True)
         self.SubmitJob = channel.unary_unary(
                 '/rakinglight.v1.RakingLight/SubmitJob',
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.SerializeToString,
@@ -133,6 +153,21 @@ class RakingLightStub(object):
                 '/rakinglight.v1.RakingLight/DeleteDataset',
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetResponse.FromString,
+                _registered_method=True)
+        self.ListPerturbations = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ListPerturbations',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListPerturbationsRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListPerturbationsResponse.FromString,
+                _registered_method=True)
+        self.GetPerturbation = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/GetPerturbation',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetPerturbationRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalPerturbation.FromString,
+                _registered_method=True)
+        self.DeletePerturbation = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/DeletePerturbation',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationResponse.FromString,
                 _registered_method=True)
         self.GetArtifact = channel.unary_stream(
                 '/rakinglight.v1.RakingLight/GetArtifact',
@@ -214,6 +249,35 @@ class RakingLightServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Robustness(self, request, context):
+        """Measure how accurate the model is under attack, against epsilon, and whether that can be believed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RobustnessStream(self, request, context):
+        """The same, with progress before the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Universal(self, request, context):
+        """Make one perturbation that fools the model on most images. It takes its time: rather by SubmitJob, which also keeps
+        the perturbation under an id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UniversalStream(self, request, context):
+        """The same, with progress before the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitJob(self, request, context):
         """Have any of these done without waiting for it: the job outlives the call, and a restart of the service.
         """
@@ -284,8 +348,29 @@ class RakingLightServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPerturbations(self, request, context):
+        """Your universal perturbations, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPerturbation(self, request, context):
+        """One of them: for which model it was made, and how many images it fools.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeletePerturbation(self, request, context):
+        """Forget one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetArtifact(self, request, context):
-        """The bytes of what was too large to stand in a job's result.
+        """The bytes of what was too large to stand in a job's result, or of a perturbation.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -344,6 +429,26 @@ def add_RakingLightServicer_to_server(servicer, server):
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.SerializeToString,
             ),
+            'Robustness': grpc.unary_unary_rpc_method_handler(
+                    servicer.Robustness,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessResponse.SerializeToString,
+            ),
+            'RobustnessStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.RobustnessStream,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessEvent.SerializeToString,
+            ),
+            'Universal': grpc.unary_unary_rpc_method_handler(
+                    servicer.Universal,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalResponse.SerializeToString,
+            ),
+            'UniversalStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.UniversalStream,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalEvent.SerializeToString,
+            ),
             'SubmitJob': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitJob,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.FromString,
@@ -393,6 +498,21 @@ def add_RakingLightServicer_to_server(servicer, server):
                     servicer.DeleteDataset,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetResponse.SerializeToString,
+            ),
+            'ListPerturbations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPerturbations,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListPerturbationsRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListPerturbationsResponse.SerializeToString,
+            ),
+            'GetPerturbation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPerturbation,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetPerturbationRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalPerturbation.SerializeToString,
+            ),
+            'DeletePerturbation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeletePerturbation,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationResponse.SerializeToString,
             ),
             'GetArtifact': grpc.unary_stream_rpc_method_handler(
                     servicer.GetArtifact,
@@ -681,6 +801,114 @@ class RakingLight(object):
             _registered_method=True)
 
     @staticmethod
+    def Robustness(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/Robustness',
+            rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RobustnessStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/RobustnessStream',
+            rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Universal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/Universal',
+            rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.UniversalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UniversalStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/UniversalStream',
+            rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.UniversalEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SubmitJob(request,
             target,
             options=(),
@@ -940,6 +1168,87 @@ class RakingLight(object):
             '/rakinglight.v1.RakingLight/DeleteDataset',
             rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetRequest.SerializeToString,
             rakinglight_dot_v1_dot_rakinglight__pb2.DeleteDatasetResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPerturbations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ListPerturbations',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListPerturbationsRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListPerturbationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPerturbation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/GetPerturbation',
+            rakinglight_dot_v1_dot_rakinglight__pb2.GetPerturbationRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.UniversalPerturbation.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeletePerturbation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/DeletePerturbation',
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,134 @@
+"""What a reply says of all its images together."""
+
+from __future__ import annotations
+
+from service.schemas.parts import ARRAY, BOOLEAN, INTEGER, NUMBER, PICTURE, SOME_NUMBER, TEXT, Schema, record, reference
+
+_SHARE = reference("Share")
+_SOME_SHARE: Schema = {"anyOf": [_SHARE, {"type": "null"}]}
+_TOP5: Schema = {**_SHARE, "description": "Under attacks on the first answer, not on the first five."}
+
+_ACCURACIES: Schema = {
+    "clean": record("Where nothing attacks.", {"top1": _SHARE, "top5": _SHARE}),
+    "accuracy": {
+        "type": "array",
+        "description": "Under attack, by epsilon, ascending: an upper bound.",
+        "items": record(
+            "",
+            {
+                "epsilon": NUMBER,
+                "top1": _SHARE,
+                "top5": _TOP5,
+                "broken_by": {
+                    "type": "object",
+                    "additionalProperties": INTEGER,
+                    "description": "How many images each attack broke.",
+                },
+            },
+        ),
+    },
+}
+
+#: What there is to say of all images together, where an operation says anything.
+SUMMARIES: dict[str, Schema] = {
+    "robustness": record(
+        "Over all images that were answered.",
+        {
+            "images": INTEGER,
+            "partial_images": {**INTEGER, "description": "Of which only some attacks were tried."},
+            "norm": TEXT,
+            **_ACCURACIES,
+            "note": TEXT,
+            "lines": {
+                "type": "array",
+                "description": "Behind a defence: undefended, rounded, oblivious, adaptive, as each image has them.",
+                "items": record("", {"name": TEXT, **_ACCURACIES}),
+            },
+            "transfer": record(
+                "Where other models are named.",
+                {
+                    "method": {**TEXT, "description": "The attack that made the pictures."},
+                    "epsilon": {**NUMBER, "description": "The largest."},
+                    "cells": {
+                        "type": "array",
+                        "items": record(
+                            "",
+                            {
+                                "made_on": TEXT,
+                                "tried_on": TEXT,
+                                "fooled": {
+                                    **_SHARE,
+                                    "description": "Of the images that the latter is right about untouched.",
+                                },
+                            },
+                        ),
+                    },
+                },
+            ),
+            "checks": {
+                "type": "array",
+                "items": record(
+                    "Whether the figures can be believed, in one respect.",
+                    {
+                        "name": TEXT,
+                        "passed": {"type": ["boolean", "null"], "description": "null: there was nothing to compare."},
+                        "detail": TEXT,
+                        "comparisons": {
+                            "type": "array",
+                            "items": record(
+                                "It does not hold where `share` is above the interval of `against`, and that below the "
+                                "interval of `share`; or, where that is null, where its interval begins above 1 %.",
+                                {
+                                    "epsilon": SOME_NUMBER,
+                                    "share": _SHARE,
+                                    "against": {"anyOf": [_SHARE, {"type": "null"}]},
+                                },
+                            ),
+                        },
+                    },
+                ),
+            },
+            "failed_checks": {"type": "array", "items": TEXT},
+            "chart": {**PICTURE, "description": "Accuracy over epsilon."},
+        },
+        optional=("lines", "transfer", "checks", "failed_checks", "chart"),
+    ),
+    "universal": record(
+        "The one perturbation, and how many images it fools.",
+        {
+            "id": {**TEXT, "description": "Under which it is kept."},
+            "perturbation": {**ARRAY, "description": "[C, H, W], of the model's input size."},
+            "picture": {**PICTURE, "description": "Of it, amplified by `factor`."},
+            "factor": INTEGER,
+            "norm": {"enum": ["linf", "l2"]},
+            "epsilon": NUMBER,
+            "distance": record("", {"linf": NUMBER, "l2": NUMBER}),
+            "given": {**_SHARE, "description": "Of the images that it is made of, those that it fools."},
+            "held_out": {**_SOME_SHARE, "description": "Of those that were held out; null where none was."},
+            "noise": {**_SHARE, "description": "Of the latter, those that random noise of the same size fools."},
+            "curve": {
+                "type": "array",
+                "items": record(
+                    "The same of one that is made of fewer images.",
+                    {"images": INTEGER, "given": _SHARE, "held_out": _SOME_SHARE},
+                ),
+            },
+            "chart": {**PICTURE, "description": "The curve."},
+            "transfer": {
+                "type": "array",
+                "description": "Of each of `models`, the images that it fools there.",
+                "items": record(
+                    "",
+                    {
+                        "model": TEXT,
+                        "value": SOME_NUMBER,
+                        **dict.fromkeys(("low", "high"), NUMBER),
+                        **dict.fromkeys(("count", "of"), INTEGER),
+                    },
+                ),
+            },
+            "partial": {**BOOLEAN, "description": "Time or rows ran out; this is what was reached."},
+        },
+        optional=("id", "perturbation", "picture", "factor", "chart", "partial"),
+    ),
+}
