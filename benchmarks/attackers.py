@@ -10,6 +10,9 @@ torchattacks' DeepFool has no candidates: it takes the gradients of all classes,
 given a network that has the ten likeliest alone. ART's takes the gradients of the candidates of all images of a batch
 for every one of them, so it is given one image at a time. Foolbox's goes on with a whole batch until its last image
 has fallen.
+
+What they find differs, so no time alone says who is better: on a photograph ours and Foolbox's went 0.033 in l2, ART's
+0.117 in fewer steps, and torchattacks' stayed before the boundary for all fifty. `benchmarks.distances` compares that.
 """
 
 from __future__ import annotations
