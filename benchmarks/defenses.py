@@ -12,23 +12,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
-from model_store.build import ensure
-from model_store.digits import pictures
+from benchmarks.campaign import Array, answers, digits, engine_of, fallen, growing, percent, show
 from rakinglight import eight_bit
-from rakinglight.archives import find_archives, load_network
 from rakinglight.engine import Engine
-from rakinglight.network import Network
-from rakinglight.question import Question
-from scripts.docs import table
-from scripts.evidence import provenance
 
-HOME = Path(__file__).parents[1] / ".rakinglight"
 MODEL = "lenet5-digits"
 #: The chains that have a row. A crop of the published 0.4 is too little of a digit: it has a row, and a larger one too.
 CHAINS: Mapping[str, Any] = {
@@ -43,81 +33,43 @@ CHAINS: Mapping[str, Any] = {
 }
 #: Digits of those chains of which one way through takes long or many are needed; of the others, COUNT.
 FEWER: Mapping[str, int] = {"tv_minimization": 20, "crop_rescale": 20, "crop_rescale, side 0.9": 20, "quilting": 40}
-COUNT = 200
+#: Of how many digits a row is; and of how many kept for tests the share of clean ones, where it is of COUNT.
+COUNT, ALL = 200, 500
 ATTACKS: Mapping[str, Mapping[str, Any]] = {"deepfool": {}, "pgd": {"epsilon": 0.1, "steps": 40}}
 HEAD = ("defence", "digits", "clean", "attack", "rounding alone", "rounded, oblivious", "proven, oblivious", "adaptive")
 
-Array = np.ndarray[Any, Any]
-Result = Mapping[str, Any]
 
-
-def rows(engine: Engine, names: Iterable[str], count: int) -> Iterable[list[str]]:
+def rows(engine: Engine, names: Iterable[str], count: int) -> Iterator[list[str]]:
     """The rows of the table, as they come about."""
-    images, labels = pictures("test")
-    images = images.transpose(0, 2, 3, 1)
+    images, labels = digits(ALL)
     for name in names:
         chain, n = CHAINS[name], min(count, FEWER.get(name, count))
-        said = answers(engine, "classify", images, defense=chain) if n == COUNT else []
-        if not said:  # enough of them to find n among
-            said = answers(engine, "classify", images[: 10 * n], defense=chain)
-        right = [i for i, one in enumerate(said) if one["prediction"]["index"] == labels[i]]
-        clean = share(len(right), len(said))
-        x, y = images[right[:n]], labels[right[:n]]
+        asked = images if n == COUNT else images[: 10 * n]  # enough of them to find n among
+        said = answers(engine, MODEL, "classify", asked, defense=chain)
+        right = [one["prediction"]["index"] == label for one, label in zip(said, labels, strict=False)]
+        places = [i for i, is_right in enumerate(right) if is_right][:n]
+        clean, x, y = percent(right), [images[i] for i in places], [labels[i] for i in places]
         for attack, parameters in ATTACKS.items():
             yield [name, str(len(x)), clean, f"`{attack}`", *survived(engine, chain, x, y, attack, parameters)]
 
 
-def survived(engine: Engine, chain: Any, x: Array, y: Array, attack: str, parameters: Mapping[str, Any]) -> list[str]:
-    """The shares of x [n, H, W, C] that are still right, in the order of HEAD."""
+def survived(
+    engine: Engine, chain: Any, x: Sequence[Array], y: Sequence[int], attack: str, parameters: Mapping[str, Any]
+) -> list[str]:
+    """The shares of the images x that are still right, in the order of HEAD."""
+    each = [{"label": label} for label in y]
 
     def right(pictures: Sequence[Array], **behind: Any) -> str:
-        found = answers(engine, "classify", pictures, **behind)
-        return share(sum(one["prediction"]["index"] == label for one, label in zip(found, y, strict=True)), len(y))
+        found = answers(engine, MODEL, "classify", pictures, **behind)
+        return percent(one["prediction"]["index"] == label for one, label in zip(found, y, strict=True))
 
-    without = answers(engine, "attack", x, attack, labels=y, **parameters)
+    without = answers(engine, MODEL, "attack", x, attack, each, **parameters)
     rounded = [eight_bit.from_float(one["exact"]["image"]) for one in without]
     proven = [one["adversarial"] for one in without]
-    adaptive = answers(engine, "attack", x, attack, labels=y, defense=chain, **parameters)
+    adaptive = answers(engine, MODEL, "attack", x, attack, each, defense=chain, **parameters)
     # Of a random defence an image may be wrong in the draws that `before` is of, though it was right in one.
-    broken = sum(bool(one["success"]) or one["already_misclassified"] for one in adaptive)
-    return [
-        right(rounded),
-        right(rounded, defense=chain),
-        right(proven, defense=chain),
-        share(len(y) - broken, len(y)),
-    ]
-
-
-def answers(
-    engine: Engine,
-    operation: str,
-    images: Iterable[Array],
-    method: str | None = None,
-    labels: Iterable[Any] = (),
-    **parameters: Any,
-) -> list[Result]:
-    """What is said of each image, all runs in one engine."""
-    own = [{"label": int(label)} for label in labels]
-    runs = []
-    for i, image in enumerate(images):
-        asked = {**parameters, **(own[i] if own else {})}
-        question = Question(operation, MODEL, image, method, asked, seconds=36_000.0)
-        runs.append(engine.submit(question.begin(engine.networks)))
-    engine.run_until(lambda: all(run.over for run in runs))
-    return [run.result for run in runs]
-
-
-def share(count: int, of: int) -> str:
-    """`count` of `of`, with its 95 % interval."""
-    from rakinglight.audit.statistics import share as wilson
-
-    found = wilson([True] * count + [False] * (of - count))
-    return f"{found['value']:.0%} ({found['low']:.0%} to {found['high']:.0%})"
-
-
-def network() -> Network:
-    ensure([MODEL], HOME, print)
-    return load_network(find_archives(HOME)[MODEL], home=HOME)
+    held = percent(not fallen(one) for one in adaptive)
+    return [right(rounded), right(rounded, defense=chain), right(proven, defense=chain), held]
 
 
 def main() -> int:
@@ -127,13 +79,7 @@ def main() -> int:
     given = reader.parse_args()
     if unknown := set(given.chain) - set(CHAINS):
         reader.error(f"{', '.join(unknown)}: there is {', '.join(CHAINS)}")
-    made = []
-    for row in rows(Engine([network()]), given.chain or CHAINS, given.count):
-        print(" | ".join(row), file=sys.stderr, flush=True)
-        made.append(row)
-    print(table(HEAD, made))
-    print(f"\n{provenance()}")
-    return 0
+    return show(growing(HEAD, rows(engine_of(MODEL), given.chain or CHAINS, given.count)))
 
 
 if __name__ == "__main__":

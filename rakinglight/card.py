@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rakinglight.errors import BadParameter, FieldError, NotFound, near
+from rakinglight.errors import BadParameter, NotFound, near
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Card:
         """The index of a class given as an index or a label. Raises BadParameter, which names what was meant."""
 
         def wrong(detail: str) -> BadParameter:
-            return BadParameter(f"{pointer}: {detail}", errors=[FieldError(pointer, detail)])
+            return BadParameter.at(pointer, detail)
 
         if isinstance(reference, int):
             if not 0 <= reference < len(self.labels):

@@ -7,7 +7,8 @@ the keyword-only arguments of that function and of its operation, so they are wr
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, get_args, get_type_hints
@@ -90,6 +91,15 @@ class Operation:
     def own_parameters(self) -> frozenset[str]:
         """The parameters that are this operation's own, whatever the method."""
         return frozenset(_fields(self.run))
+
+    @cached_property
+    def takers(self) -> dict[str, list[str]]:
+        """Every parameter -> the methods that have it; none, where the operation has no methods."""
+        found: dict[str, list[str]] = {name: [] for name in self.own_parameters}
+        for method in self.methods:
+            for name in self.fields(method):
+                found.setdefault(name, []).append(method.name)
+        return found
 
     @cached_property
     def by_name(self) -> dict[str, Method[Any]]:
@@ -334,9 +344,18 @@ def _taught(e: ValidationError, model: type[BaseModel], parameters: Mapping[str,
             value = parameters[name] if len(found["loc"]) == 1 else found["input"]
             message = found["msg"].removeprefix("Value error, ")
             errors[pointer] = f"{name} is {shown(value)}: {message[0].lower()}{message[1:]}."
+            if found["type"] == "tuple_type":
+                errors[pointer] = f"{name} is {shown(value)}: it is a list, such as {_example(value)}."
+            if found["type"] == "too_short":
+                errors[pointer] = f"{name} is an empty list; it needs one at least, or leave it out."
             if found["type"] in ("tuple_type", "missing"):  # of a list's form: what is listed, its meaning says
                 errors[pointer] += f" {model.model_fields[name].description}"
     return errors
+
+
+def _example(value: Any) -> str:
+    """A list of the one `value`, as JSON has it, where it is text or a number."""
+    return json.dumps([value], ensure_ascii=False) if isinstance(value, str | int | float) else "[…]"
 
 
 def _unknown(operation: Operation, method: Method[Any] | None, names: Sequence[str]) -> dict[str, str]:
@@ -346,4 +365,16 @@ def _unknown(operation: Operation, method: Method[Any] | None, names: Sequence[s
     if len(names) > FIELDS:
         detail = f"{len(names)} names are no parameters {of}, {shown(names[0])} the first: {near('', there)}"
         return {"/parameters": detail}
-    return {f"/parameters/{name}": f"{shown(name)} is no parameter {of}: {near(name, there)}" for name in names}
+    return {
+        f"/parameters/{name}": f"{shown(name)} is no parameter {of}: {_instead(operation, name, there)}"
+        for name in names
+    }
+
+
+def _instead(operation: Operation, name: str, there: Iterable[str]) -> str:
+    """The end of a message: why there is no parameter `name`, or what there is."""
+    if not (takers := operation.takers.get(name)):
+        return near(name, there)
+    if name == "epsilon":
+        return "it has no ball, and looks for the smallest change. Leave epsilon out, or take another method."
+    return f"it belongs to {', '.join(takers)}."

@@ -30,7 +30,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rakinglight import __version__, cli_datasets, cli_jobs
+from rakinglight import __version__, cli_datasets, cli_jobs, cli_perturbations
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.cli_jobs import submitted
 from rakinglight.errors import BadParameter
@@ -201,6 +201,7 @@ for _operation in OPERATIONS.values():
 
 app.add_typer(cli_jobs.app, name="jobs")
 app.add_typer(cli_datasets.app, name="datasets")
+app.add_typer(cli_perturbations.app, name="perturbations")
 
 
 def main() -> None:

@@ -9,13 +9,16 @@ A chain works on the image as the model sees it. Where it is random, an attack c
 from __future__ import annotations
 
 import math
+import time
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from rakinglight.defenses import Chain, Draw
+from rakinglight.defenses import Chain, RandomNumbers
 from rakinglight.objectives import Objective
 from rakinglight.queries import Algorithm, Compute, Forward, Gradient, Query, Scores, Slope
 from rakinglight.relays import replied
@@ -26,9 +29,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 R = TypeVar("R")
+T = TypeVar("T")
+
+#: Seconds of work after which a run may be stopped, and others have a turn.
+SLICE_S = 0.05
 
 
-def fresh() -> Draw:
+def fresh() -> RandomNumbers:
     """Random numbers that nobody can foresee: a random defence has others at each call, whatever the seed."""
     return np.random.default_rng()
 
@@ -44,11 +51,11 @@ def defended(view: View, chain: Chain, algorithm: Algorithm[R], *, seed: int, dr
     would have had. What is said of a row is of the mean of its probabilities.
     """
 
-    def reply(query: Query) -> Algorithm[Scores | Slope]:
-        if query.seen or query.network is not None:  # seen: by who judges. Another network has no defence
-            answer: Scores | Slope = yield query
-            return answer
-        return (yield from _through_chain(query, view, chain, seed, draws if chain.random else 1))
+    def reply(asked: Any) -> Algorithm[Any]:
+        # seen: by who judges. Another network has no defence
+        if not isinstance(asked, Query) or asked.seen or asked.network is not None:
+            return (yield asked)
+        return (yield from _through_chain(asked, view, chain, seed, draws if chain.random else 1))
 
     return replied(algorithm, reply)
 
@@ -59,21 +66,17 @@ def _through_chain(query: Query, view: View, chain: Chain, seed: int, draws: int
     by_pixels = isinstance(query, Gradient)
     assert not (isinstance(query, Gradient) and query.wrt), "a layer's derivative does not come back through a chain"
     seen = view(made(query.batch)).detach()
-
-    def drawn() -> list[tuple[Tensor, Tensor]]:
-        """Of each row: the row [C, h, w], and what is sent to the network for it, [draws, C, h, w]."""
-        ways: dict[bytes, tuple[Tensor, Tensor]] = {}  # rows that are alike, of which each has its objective, go once
-        raw = [row.cpu().numpy().tobytes() for row in seen]
-        with torch.set_grad_enabled(by_pixels):
-            for row, key in zip(seen, raw, strict=True):
-                if key not in ways:
-                    draw = np.random.default_rng([seed, zlib.crc32(key)])
-                    leaf = row.clone().requires_grad_(by_pixels)
-                    ways[key] = leaf, torch.stack([chain.once(leaf, draw) for _ in range(draws)])
-        return [ways[key] for key in raw]
-
-    ways: list[tuple[Tensor, Tensor]] = yield Compute(drawn)
-    asked: dict[str, Any] = {"rows": torch.cat([images for _, images in ways]).detach(), "seen": True}
+    raw = [row.cpu().numpy().tobytes() for row in seen]
+    # Of each row: the row [C, h, w], and what is sent to the network for it, [draws, C, h, w]. Rows that are alike, of
+    # which each has its objective, go once.
+    ways: dict[bytes, tuple[Tensor, Tensor]] = {}
+    for row, key in zip(seen, raw, strict=True):
+        if key not in ways:
+            draw, leaf = np.random.default_rng([seed, zlib.crc32(key)]), row.clone().requires_grad_(by_pixels)
+            images = yield from in_slices(partial(_once, chain, leaf, draw, by_pixels) for _ in range(draws))
+            ways[key] = leaf, torch.stack(images)
+    own = [ways[key] for key in raw]
+    asked: dict[str, Any] = {"rows": torch.cat([images for _, images in own]).detach(), "seen": True}
     if isinstance(query, Gradient):
         asked["objective"] = _each(query.objective, draws)
     answer = yield replace(query, **asked)
@@ -82,11 +85,36 @@ def _through_chain(query: Query, view: View, chain: Chain, seed: int, draws: int
         return Scores(logits[0]) if query.single else Scores(logits)
 
     def back() -> Tensor:
-        own = (answer.gradient / draws).split(draws)
-        return torch.stack([_pulled(*way, g) for way, g in zip(ways, own, strict=True)])
+        gradients = (answer.gradient / draws).split(draws)
+        return torch.stack([_pulled(*way, g) for way, g in zip(own, gradients, strict=True)])
 
     slope = Slope(answer.objective.unflatten(0, (-1, draws)).mean(1), view.pullback((yield Compute(back))), logits)
     return slope.first() if query.single else slope
+
+
+def _once(chain: Chain, row: Tensor, draw: RandomNumbers, by_pixels: bool) -> Tensor:
+    """What is sent to the network for `row`; with the way back to it, if a derivative is wanted."""
+    import torch
+
+    with torch.set_grad_enabled(by_pixels):  # a thread's own affair
+        return chain.once(row, draw)
+
+
+def in_slices(works: Iterable[Callable[[], T]]) -> Algorithm[list[T]]:
+    """What each of `works` returns, done in a thread, some at a time: it can be stopped, and others have a turn."""
+    left, found = iter(works), list[T]()
+
+    def some() -> bool:
+        until = time.monotonic() + SLICE_S
+        for work in left:
+            found.append(work())
+            if time.monotonic() >= until:
+                return True
+        return False
+
+    while (yield Compute(some, stoppable=True)):
+        pass
+    return found
 
 
 def _pulled(row: Tensor, images: Tensor, g: Tensor) -> Tensor:
@@ -112,13 +140,13 @@ def shown(view: View, chain: Chain, x: Tensor, draws: int = 1) -> Algorithm[Tens
     """
     import torch
 
-    def drawn() -> Tensor:
-        seen = view(x)
-        with torch.no_grad():
-            return torch.stack([torch.stack(chain.all(seen, fresh())) for _ in range(draws)])
+    seen = yield Compute(partial(view, x))
 
-    images: Tensor = yield Compute(drawn)
-    return images
+    def drawn() -> Tensor:
+        with torch.no_grad():
+            return torch.stack(chain.all(seen, fresh()))
+
+    return torch.stack((yield from in_slices(drawn for _ in range(draws))))
 
 
 def answers(view: View, chain: Chain, x: Tensor, draws: int = 1) -> Algorithm[Tensor]:

@@ -42,6 +42,8 @@ R = TypeVar("R")
 
 #: Seconds that a run which was told to stop may go on for, to put together what it has reached.
 GRACE_S = 10.0
+#: Threads for what runs compute between their queries.
+THREADS = 2
 
 
 @dataclass
@@ -70,7 +72,9 @@ class Engine:
         self.running: list[Run[Any]] = []
         self.counts = Counts()
         self._inbox: SimpleQueue[Callable[[], None]] = SimpleQueue()
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="compute")
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="compute")
+        self._to_compute: list[tuple[Run[Any], Compute]] = []
+        self._computing: Counter[str] = Counter()  # by caller
         self._ticks = 0
 
     # ── for callers, from any thread ────────────────────────────────────────────────────────────────────────────────
@@ -195,6 +199,9 @@ class Engine:
                 if isinstance(asked, Progress):
                     run.notify(asked)
                 elif isinstance(asked, Compute):
+                    if asked.stoppable and run.deadline <= time.monotonic():
+                        error = self._lateness(run)
+                        continue
                     self._compute(run, asked)
                     return
                 elif (error := self._refusal(run, asked)) is None:
@@ -219,11 +226,7 @@ class Engine:
         if not len(query):
             return InternalError(f"{query} asks about no rows; ask about one at least.")
         if (isinstance(query, Gradient) or query.randomized) and network.gradient is None:
-            return BadParameter(
-                f"{network.card.name} came as an ONNX file, or is asked as a black box, and answers no gradients, nor "
-                "can its weights be changed; classify and every method that asks for scores alone work. Give a recipe "
-                "with safetensors for the rest, or ask the service itself."
-            )
+            return BadParameter(f"{network.card.name} {network.no_gradients}")
         if tuple(query.rows.shape[-3:]) != network.card.input_shape:
             return InternalError(f"{query} does not fit {network.card.name}, which takes {network.card.input_shape}.")
         if len(query) > run.rows_left:
@@ -234,10 +237,30 @@ class Engine:
         return None
 
     def _compute(self, run: Run[Any], compute: Compute) -> None:
-        """Let a thread do the work; its answer comes by mail."""
+        """Have a thread do the work, when there is one; its answer comes by mail."""
+        self._to_compute.append((run, compute))
+        self._deal_out()
+
+    def _deal_out(self) -> None:
+        """Give free threads something to do, first for the caller who has the fewest at work."""
+        self._to_compute = [waiting for waiting in self._to_compute if not waiting[0].over]
+        while self._to_compute and self._computing.total() < THREADS:
+            first = min(self._to_compute, key=lambda waiting: self._computing[waiting[0].caller])
+            self._to_compute.remove(first)
+            self._begin_work(*first)
+
+    def _begin_work(self, run: Run[Any], compute: Compute) -> None:
+        self._computing[run.caller] += 1
+
+        def over(answer: Any, error: BaseException | None) -> None:
+            self._computing[run.caller] -= 1
+            self._computing += Counter()  # callers who have nothing at work are forgotten
+            self._deal_out()
+            if not run.over:
+                self._advance(run, answer, error)
 
         def back(answer: Any = None, error: BaseException | None = None) -> None:
-            self._inbox.put(lambda: None if run.over else self._advance(run, answer, error))
+            self._inbox.put(lambda: over(answer, error))
 
         def work() -> None:
             try:
@@ -257,12 +280,17 @@ class Engine:
                 self._begin(run)
             else:
                 self._end(run, error=run.nothing_to_show(Stopped("deadline")))
-        for run in [run for run in self.running if run.deadline <= now and run.query]:
-            if run.stopped and run.stopped.reason == "deadline":
-                self._end(run, error=DeadlineExceeded("The run went on after it was told to stop."))
-            else:
-                run.stopped, run.deadline = Stopped("deadline"), now + GRACE_S
-                self._advance(run, error=run.stopped)
+        waiting = [run for run, compute in self._to_compute if compute.stoppable]
+        for run in [run for run in self.running if run.deadline <= now and (run.query or run in waiting)]:
+            self._to_compute = [(other, compute) for other, compute in self._to_compute if other is not run]
+            self._advance(run, error=self._lateness(run))
+
+    def _lateness(self, run: Run[Any]) -> Exception:
+        """What a run is told whose deadline has come; the second time, that it is over."""
+        if run.stopped and run.stopped.reason == "deadline":
+            return DeadlineExceeded("The run went on after it was told to stop.")
+        run.stopped, run.deadline = Stopped("deadline"), time.monotonic() + GRACE_S
+        return run.stopped
 
     def _end(self, run: Run[Any], *, value: Any = None, error: BaseException | None = None) -> None:
         if run.over:
@@ -291,7 +319,8 @@ class Engine:
 
     def _wait_for_mail(self) -> None:
         """Until a letter comes, or the deadline of one who waits; who is running computes, and comes back by mail."""
-        nearest = min((run.deadline for run in self.waiting), default=math.inf)
+        waiting = [*self.waiting, *(run for run, compute in self._to_compute if compute.stoppable)]
+        nearest = min((run.deadline for run in waiting), default=math.inf)
         with suppress(Empty):
             self._inbox.get(timeout=None if math.isinf(nearest) else max(0.001, nearest - time.monotonic()))()
 

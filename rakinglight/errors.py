@@ -39,6 +39,8 @@ from typing import Any, ClassVar, Self
 FIELDS, FIELD_LENGTH, DETAIL_LENGTH = 20, 400, 2000
 #: Most characters of a caller's value, and most members of a caller's list, that an error quotes.
 SHOWN_LENGTH, SHOWN_MEMBERS = 80, 8
+#: How many of the names that there are an error lists, where more are left than a few.
+NAMED = 12
 
 
 @dataclass(frozen=True)
@@ -222,12 +224,16 @@ def near(name: str, names: Iterable[str]) -> str:
     name, names = name[:SHOWN_LENGTH], sorted(names)
     if close := get_close_matches(name, names, n=3, cutoff=0.5):
         return "did you mean " + " or ".join(repr(c) for c in close) + "?"
-    shown = ", ".join(repr(n) for n in names[:12])
-    return f"there is {shown}" + (f" and {len(names) - 12} more." if len(names) > 12 else ".")
+    named = names if len(names) <= NAMED + 2 else names[:NAMED]  # to say "1 more" takes as long as to name it
+    shown = ", ".join(repr(n) for n in named)
+    return f"there is {shown}" + (f" and {len(names) - NAMED} more." if len(names) > len(named) else ".")
 
 
 def shown(value: Any) -> str:
-    """`value` as Python writes it, in SHOWN_LENGTH characters at most. What is left out costs nothing."""
+    """`value` as Python writes it, None as JSON does, in SHOWN_LENGTH characters at most.
+
+    What is left out costs nothing.
+    """
     return _cut(_written(value, 3), SHOWN_LENGTH)
 
 
@@ -243,6 +249,8 @@ def _written(value: Any, depth: int) -> str:
             return "[" + ", ".join(members) + (", …]" if len(value) > len(members) else "]")
         case dict() | list() | tuple():
             return "…"
+        case None:
+            return "null"
         case _:
             return repr(value)
 

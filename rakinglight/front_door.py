@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from rakinglight import eight_bit
-from rakinglight.algorithms.linear import Ahead
 from rakinglight.defended import together
 from rakinglight.norms import NORMS, NormName
-from rakinglight.objectives import Goal, Objective
+from rakinglight.objectives import Ahead, Goal, Objective
 from rakinglight.queries import Algorithm, Compute, Gradient, Slope, Stopped
 from rakinglight.subject import Subject
 

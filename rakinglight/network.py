@@ -200,6 +200,7 @@ class Network:
     """A card and its backends.
 
     gradient      None where no derivative can be had (an ONNX file)
+    no_gradients  what is said where they are asked for, after the name, and there are none
     patches       who answers patched rows sooner than whole passes do; None where nobody does
     patches_note  what a reply says of how patched rows are answered, and why
     detector      of adversarial images, where it has one
@@ -213,6 +214,10 @@ class Network:
     patches: Patches | None = None
     patches_note: str = "whole passes"
     detector: Detector | None = None
+    no_gradients: str = (
+        "came as an ONNX file, and answers no gradients, nor can its weights be changed; classify and every method "
+        "that asks for scores alone work. Give a recipe with safetensors for the rest."
+    )
 
     @staticmethod
     def probed(

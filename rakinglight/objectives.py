@@ -68,6 +68,17 @@ class CrossEntropy:
 
 
 @dataclass(frozen=True)
+class Ahead:
+    """f_k - f_c: by how much class `k` is ahead of class `c`."""
+
+    k: int
+    c: int
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        return logits[:, self.k] - logits[:, self.c]
+
+
+@dataclass(frozen=True)
 class Margin:
     """max over i other than y of Z_i, minus Z_y: above zero where another class comes before `y`."""
 
@@ -120,7 +131,11 @@ class Goal:
 
     @property
     def loss(self) -> Objective:
-        """J, which the attack climbs (Madry et al. 2018, eq. 2.1; Kurakin et al. 2017, section 2.3 where targeted)."""
+        """J, which the attack climbs.
+
+        Madry et al. 2018, equation 2.1; where there is a target, as in Kurakin et al., "Adversarial Examples in the
+        Physical World", 2017.
+        """
         return CrossEntropy(self.label) if self.target is None else -CrossEntropy(self.target)
 
 

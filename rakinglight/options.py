@@ -46,6 +46,8 @@ def value(text: str) -> Any:
 
 def listed(text: str) -> Any:
     """A list, as JSON or without its brackets: 10,20,110,120."""
+    if not text.strip():
+        return text  # which names nothing, and is not to pass for a list of nothing
     read = value(f"[{text}]")
     return value(text) if isinstance(read, str) or text.lstrip().startswith("[") else read
 
@@ -106,9 +108,20 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
             return str, {}
         case _ if all(get_origin(kind) is Literal for kind in kinds):
             choices = tuple(dict.fromkeys(choice for kind in kinds for choice in get_args(kind)))
-            return Literal[choices], {"metavar": either(choices)}
+            return str, {"parser": _one_of(choices), "metavar": either(choices)}
         case _:
             return str, {"parser": one_or_several, "metavar": "<value>"}
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    """A parser that takes one of `choices`; of typer's own, the error tells which library found it."""
+
+    def choice(text: str) -> str:
+        if text not in choices:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(map(repr, choices))}.")
+        return text
+
+    return choice
 
 
 def _taken_apart(read: Callable[[str], Any]) -> Callable[[list[str] | None], list[Any] | None]:

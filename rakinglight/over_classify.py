@@ -27,6 +27,13 @@ if TYPE_CHECKING:
     from rakinglight.network import Network
 
 
+#: What is said of a black box where gradients are asked for.
+NO_GRADIENTS = (
+    "is asked as a black box, and answers no gradients, nor can its weights be changed; classify and every method that "
+    "asks for scores alone work. Ask the service itself for the rest."
+)
+
+
 def black_box(url: str = "http://127.0.0.1:8000", key: str | None = None, *, timeout: float | None = None) -> Client:
     """A client that has the models at `url` classify images, and does everything else itself.
 
@@ -65,7 +72,8 @@ class BlackBox(InProcess):
         from rakinglight.network import Ladder, Network
 
         # Every row is paid for, so none is sent for padding; rows that travel apart do not round one another.
-        return Network(card, RemoteBackend(self._service, card), None, Ladder(tuple(range(1, AT_ONCE + 1))))
+        ladder = Ladder(tuple(range(1, AT_ONCE + 1)))
+        return Network(card, RemoteBackend(self._service, card), None, ladder, no_gradients=NO_GRADIENTS)
 
     def close(self) -> None:
         super().close()

@@ -36,6 +36,10 @@ def _fraction(value: Any) -> Any:
 def _number(value: Any) -> Any:
     """Neither text nor a truth value passes for a number, as it would in Python."""
     if isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            raise ValueError("it is no number") from None
         raise ValueError("a number stands without quotes")
     if isinstance(value, bool):
         raise ValueError("a truth value is no number")
@@ -63,7 +67,7 @@ def _perturbation(value: Any) -> Any:
     try:
         array = array_from_json(value)
     except BadParameter as e:
-        raise ValueError(e.detail) from None
+        raise ValueError(e.detail.removesuffix(".")) from None
     if array.ndim != 3 or array.dtype.kind != "f":
         raise ValueError("as a tensor it has floats and three dimensions, [C, H, W]")
     return value
@@ -102,7 +106,7 @@ ClassReference = Annotated[int, Field(strict=True)] | str | Rank
 Target = Annotated[ClassReference | None, Field(description=f"The class that is explained: {A_CLASS}."), PerImage]
 AttackTarget = Annotated[
     ClassReference | None,
-    Field(description=f"Makes the attack targeted: {A_CLASS}. None: away from the label."),
+    Field(description=f"The class to reach: {A_CLASS}. With none the attack goes away from the label."),
     PerImage,
 ]
 Label = Annotated[
@@ -127,15 +131,15 @@ Epsilon = Annotated[
     BeforeValidator(_fraction, json_schema_input_type=_Radius | str),
     Field(description="Radius of the ball in units of [0, 1]; '8/255' is eight grey levels. At most 1 in linf."),
 ]
+PositiveEpsilon = Annotated[
+    _Length,
+    BeforeValidator(_fraction, json_schema_input_type=_Length | str),
+    Field(description="Radius of the ball in units of [0, 1]; '8/255' is eight grey levels. At most 1 in linf."),
+]
 Epsilons = Annotated[
     tuple[Epsilon, ...],
     FailFast(),
     Field(min_length=1, max_length=20, description="Radii of the ball, as `epsilon` of an attack. At most 1 in linf."),
-]
-StepSize = Annotated[
-    _Length,
-    BeforeValidator(_fraction, json_schema_input_type=_Length | str),
-    Field(description="Length of one step, in units of [0, 1] in the chosen norm."),
 ]
 SomeStepSize = Annotated[
     _Length | None,
@@ -153,9 +157,18 @@ Models = Annotated[
     Field(min_length=1, max_length=8, description="Names of other models, with the labels of this one."),
 ]
 Steps = Annotated[int, Field(ge=1, le=1000, description="Number of gradient steps."), BeforeValidator(_number)]
+MostSteps = Annotated[
+    int,
+    Field(ge=1, le=1000, description="Gradient steps at most; of each run, where the method makes several."),
+    BeforeValidator(_number),
+]
 Restarts = Annotated[
     int,
-    Field(ge=1, le=100, description="Number of starts, all but the first at random; the largest final loss counts."),
+    Field(
+        ge=1,
+        le=100,
+        description="Number of starts, all after the first at random in the ball; the best that is found counts.",
+    ),
     BeforeValidator(_number),
 ]
 AttackLossChoice = Annotated[
@@ -190,7 +203,10 @@ BinarySearchSteps = Annotated[
     Field(ge=1, le=100, description="How many weights of the distance to try; each is one minimisation."),
     BeforeValidator(_number),
 ]
-NormChoice = Annotated[NormName, Field(description="The norm of the ball and of the step.")]
+NormChoice = Annotated[
+    NormName,
+    Field(description="The norm of the ball and of the step; where there is no ball, of the change to be kept small."),
+]
 ScoreChoice = Annotated[
     Score,
     Field(description="What is explained: the logit, the probability, or its logarithm. More is more of the class."),
@@ -320,7 +336,7 @@ ImageCounts = Annotated[
     Field(
         max_length=16,
         description="Of how many images to make it, once for each number, to see what more of them bring; it is made "
-        "of all in any case. None: an eighth, a quarter and half of them.",
+        "of all in any case. Empty: an eighth, a quarter and half of them.",
     ),
 ]
 OtherModels = Annotated[
@@ -378,5 +394,8 @@ Checks = Annotated[
 PerturbationReference = Annotated[
     str | dict[str, Any],
     BeforeValidator(_perturbation),
-    Field(description="A universal perturbation: the id under which the service keeps it, or an exact tensor."),
+    Field(
+        description="A universal perturbation: the id under which the service keeps it, or an exact tensor. With an "
+        "id, norm and epsilon are by default those that it was made with; a tensor is cut to epsilon."
+    ),
 ]

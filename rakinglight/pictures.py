@@ -19,7 +19,6 @@ from PIL import Image, ImageDraw, ImageFont
 from PIL.PngImagePlugin import PngInfo
 
 from rakinglight import eight_bit
-from rakinglight.parameters import as_fraction
 
 Array = np.ndarray[Any, Any]
 Picture = Image.Image
@@ -46,43 +45,6 @@ CATALOGUED = {"inferno": "bids:inferno", "inferno_r": "bids:inferno_r", "berlin"
 GROUND = (17, 17, 20)
 INK = (235, 235, 230)
 FAINT = (150, 150, 148)
-GRID = (52, 52, 56)
-
-#: Pixels of a chart, and how many times as large its lines are drawn.
-CHART = 560, 500
-FINER = 4
-TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """How a curve is drawn, and which way is good."""
-
-    colour: tuple[int, int, int]
-    meaning: str
-
-
-#: Two colours that differ in lightness too, so that nobody has to tell hues apart.
-CURVES = {"deletion": Curve((86, 180, 233), "lower is better"), "insertion": Curve((240, 228, 66), "higher is better")}
-
-
-#: The curves of `accuracy`.
-ACCURACIES = {
-    "top1": Curve((240, 228, 66), "top-1: an upper bound, another attack may break more"),
-    "top5": Curve((86, 180, 233), "top-5, under attacks on the first answer"),
-}
-#: Those of it behind a defence, all top-1.
-LINES = {
-    "undefended": Curve((150, 150, 160), "the model without the defence"),
-    "rounded": Curve((0, 158, 115), "without it, pictures rounded to 8 bits and no more"),
-    "oblivious": Curve((86, 180, 233), "defended, attacked by one who does not know of it"),
-    "adaptive": Curve((240, 228, 66), "defended, attacked by one who does: an upper bound"),
-}
-#: The curves of `fooling`, their colours, and what each is of.
-FOOLED = {
-    "held_out": ((240, 228, 66), "images that were held out"),
-    "given": ((86, 180, 233), "images that it is made of"),
-}
 
 
 @dataclass(frozen=True)
@@ -163,7 +125,7 @@ def overlay(seen: Array, values: Array, scaling: Scaling | None = None) -> Pictu
     photograph *= 1 - 0.85 * scaling.strength(values)[..., None]
     blended = 1 - (1 - photograph) * (1 - _colours(scaling.colours, scaling.place(values)))
     picture = enlarged(_from_unit(blended))
-    return _stacked(picture, _legend(max(picture.width, READABLE), scaling))
+    return stacked(picture, _legend(max(picture.width, READABLE), scaling))
 
 
 def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
@@ -175,8 +137,9 @@ def perturbation(before: Array, after: Array) -> tuple[Picture, int]:
     delta = _change(before, after)
     factor, k = _factor(delta), _thinning(*delta.shape[:2])
     picture = enlarged(_around_grey(delta[::k, ::k], factor))
-    said = f"the change, {factor} times amplified; grey is none" + (f"; scale 1:{k}" if k > 1 else "")
-    return _stacked(picture, _caption(max(picture.width, READABLE), said)), factor
+    times = f"{factor} times amplified" if factor > 1 else "as it is"
+    said = f"the change, {times}; grey is none" + (f"; scale 1:{k}" if k > 1 else "")
+    return stacked(picture, _caption(max(picture.width, READABLE), said)), factor
 
 
 def amplified(before: Array, after: Array) -> tuple[Picture, int]:
@@ -188,143 +151,6 @@ def amplified(before: Array, after: Array) -> tuple[Picture, int]:
     delta = _change(before, after)
     factor = _factor(delta)
     return _around_grey(delta, factor), factor
-
-
-def curves(evaluation: Mapping[str, Any]) -> Picture:
-    """Deletion and insertion as a chart: the score over the share of the pixels that are gone, or there.
-
-    evaluation  a reply's: {"deletion": {"area", "curve", "score"}, "insertion": {...}}, of which one will do
-    """
-    drawn = [(name, evaluation[name]) for name in CURVES if name in evaluation]
-    left, top, right, bottom = 56, 44, CHART[0] - 24, CHART[1] - 112  # of the axes
-    # Drawn large and made small again, which makes lines smooth; words come after, for they are smooth as they are.
-    large = Image.new("RGB", (CHART[0] * FINER, CHART[1] * FINER), GROUND)
-    draw = ImageDraw.Draw(large)
-
-    def at(x: float, y: float) -> tuple[float, float]:
-        return (left + x * (right - left)) * FINER, (bottom - y * (bottom - top)) * FINER
-
-    for tick in TICKS:
-        draw.line([at(tick, 0), at(tick, 1)], GRID, FINER)
-        draw.line([at(0, tick), at(1, tick)], GRID, FINER)
-    for name, found in drawn:
-        ys = np.clip(np.asarray(found["curve"], np.float64), 0, 1)
-        line = [at(x, y) for x, y in zip(np.linspace(0, 1, len(ys)), ys, strict=True)]
-        draw.line(line, CURVES[name].colour, 3 * FINER, joint="curve")
-    page = large.resize(CHART, Image.Resampling.LANCZOS)
-
-    draw = ImageDraw.Draw(page)
-    score = str(next(iter(drawn))[1].get("score", "score")) if drawn else "score"
-    draw.text((12, 10), score, INK, _font(15))
-    draw.text((right, bottom + 26), "share of the pixels, the map's largest first", INK, _font(15), anchor="ra")
-    for tick in TICKS:
-        x, y = left + tick * (right - left), bottom - tick * (bottom - top)
-        draw.text((x, bottom + 6), f"{tick:g}", FAINT, _font(14), anchor="ma")
-        draw.text((left - 8, y), f"{tick:g}", FAINT, _font(14), anchor="rm")
-    for row, (name, found) in enumerate(drawn):
-        y = bottom + 66 + 24 * row
-        draw.line([(left, y), (left + 28, y)], CURVES[name].colour, 4)
-        words = f"{name}: area {found['area']:.3f}, {CURVES[name].meaning}"
-        draw.text((left + 40, y), _fitted(words, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
-    return page
-
-
-def fooling(summary: Mapping[str, Any]) -> Picture:
-    """The share of images that a universal perturbation fools, over the number of images that it was made of.
-
-    summary  a reply's: `curve` is [{"images", "given", "held_out"}] of shares with their intervals, `noise` a share
-    """
-    points = summary["curve"]
-    left, top, right, bottom = 56, 44, CHART[0] - 24, CHART[1] - 136  # of the axes
-    most = max(point["images"] for point in points)
-    large = Image.new("RGB", (CHART[0] * FINER, CHART[1] * FINER), GROUND)
-    draw = ImageDraw.Draw(large)
-
-    def at(images: float, share: float) -> tuple[float, float]:
-        return (left + images / most * (right - left)) * FINER, (bottom - share * (bottom - top)) * FINER
-
-    for tick in TICKS:
-        draw.line([at(0, tick), at(most, tick)], GRID, FINER)
-    drawn = [(name, curve, words) for name, (curve, words) in FOOLED.items() if points[0][name] is not None]
-    for name, curve, _ in drawn:
-        for point in points:
-            draw.line([at(point["images"], point[name][end]) for end in ("low", "high")], curve, FINER)
-        draw.line([at(point["images"], point[name]["value"]) for point in points], curve, 3 * FINER, joint="curve")
-    noise = summary["noise"]["value"]
-    draw.line([at(0, noise), at(most, noise)], FAINT, 2 * FINER)
-    page = large.resize(CHART, Image.Resampling.LANCZOS)
-
-    draw = ImageDraw.Draw(page)
-    draw.text((12, 10), "share that is fooled", INK, _font(15))
-    draw.text((right, bottom + 26), "images that the perturbation is made of", INK, _font(15), anchor="ra")
-    for tick in TICKS:
-        draw.text((left - 8, bottom - tick * (bottom - top)), f"{tick:g}", FAINT, _font(14), anchor="rm")
-        draw.text((left + tick * (right - left), bottom + 6), f"{tick * most:g}", FAINT, _font(14), anchor="ma")
-    last = points[-1]
-    said = [(curve, f"{words}: {last[name]['value']:.1%} of {last[name]['of']}") for name, curve, words in drawn]
-    for row, (curve, words) in enumerate([*said, (FAINT, f"noise of the same size: {noise:.1%}")]):
-        y = bottom + 62 + 24 * row
-        draw.line([(left, y), (left + 28, y)], curve, 4)
-        draw.text((left + 40, y), _fitted(words, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
-    return page
-
-
-def accuracy(summary: Mapping[str, Any]) -> Picture:
-    """Accuracy under attack over epsilon, top-1 and top-5, with the interval of each point.
-
-    summary  a reply's: `accuracy` is [{"epsilon", "top1", "top5"}] of shares with their intervals, `clean` the two at
-             0. Where it has `lines`, each with these, those are drawn instead, top-1
-    """
-    if "lines" in summary:
-        drawn = [(LINES[line["name"]], "top1", _points(line)) for line in summary["lines"]]
-    else:
-        drawn = [(curve, name, _points(summary)) for name, curve in ACCURACIES.items()]
-    points = drawn[0][2]
-    left, top, right, bottom = 56, 44, CHART[0] - 24, CHART[1] - 88 - 24 * len(drawn)  # of the axes
-    most = points[-1]["epsilon"] or 1.0
-    large = Image.new("RGB", (CHART[0] * FINER, CHART[1] * FINER), GROUND)
-    draw = ImageDraw.Draw(large)
-
-    def at(epsilon: float, share: float) -> tuple[float, float]:
-        return (left + epsilon / most * (right - left)) * FINER, (bottom - share * (bottom - top)) * FINER
-
-    for tick in TICKS:
-        draw.line([at(0, tick), at(most, tick)], GRID, FINER)
-    for curve, name, own in drawn if "lines" in summary else reversed(drawn):
-        for point in own:
-            draw.line([at(point["epsilon"], point[name][end]) for end in ("low", "high")], curve.colour, 2 * FINER)
-        line = [at(point["epsilon"], point[name]["value"]) for point in own]
-        # Where a defence is worth nothing, the model without it has the same line: this one is seen beneath it.
-        draw.line(line, curve.colour, (7 if curve is LINES["undefended"] else 3) * FINER, joint="curve")
-    page = large.resize(CHART, Image.Resampling.LANCZOS)
-
-    draw = ImageDraw.Draw(page)
-    draw.text((12, 10), f"accuracy on {summary['images']} images, with 95 % intervals", INK, _font(15))
-    draw.text((right, bottom + 26), f"epsilon in {summary['norm']}", INK, _font(15), anchor="ra")
-    for tick in TICKS:
-        draw.text((left - 8, bottom - tick * (bottom - top)), f"{tick:g}", FAINT, _font(14), anchor="rm")
-    ends = -math.inf  # of the last epsilon that was written: where they are too near, some are left out
-    for point in points:
-        x, said = at(point["epsilon"], 0)[0] / FINER, as_fraction(point["epsilon"])
-        half = _font(14).getlength(said) / 2
-        if x - half > ends + 6:
-            draw.text((x, bottom + 6), said, FAINT, _font(14), anchor="ma")
-            ends = x + half
-    for row, (curve, _, _) in enumerate(drawn):
-        y = bottom + 62 + 24 * row
-        draw.line([(left, y), (left + 28, y)], curve.colour, 4)
-        draw.text((left + 40, y), _fitted(curve.meaning, 15, CHART[0] - left - 48), INK, _font(15), anchor="lm")
-    failed = summary.get("failed_checks")
-    if failed:
-        words = f"Checks that failed: {', '.join(failed)}"
-        words = _fitted(words, 15, CHART[0] - left - 8)
-        draw.text((left, bottom + 66 + 24 * len(drawn)), words, ACCURACIES["top1"].colour, _font(15), anchor="lm")
-    return page
-
-
-def _points(figures: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Accuracy over epsilon, from 0 on."""
-    return [{"epsilon": 0.0, **figures["clean"]}, *(one for one in figures["accuracy"] if one["epsilon"] > 0)]
 
 
 @dataclass(frozen=True)
@@ -356,9 +182,9 @@ def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = R
     for row, height in zip(rows, heights, strict=True):
         for column, (panel, picture) in enumerate(row):
             left = gap + column * (width + gap)
-            draw.text((left, top), _fitted(panel.title, 20, width), INK, _font(20))
+            draw.text((left, top), fitted(panel.title, 20, width), INK, font(20))
             for i, line in enumerate(panel.note.splitlines()):
-                draw.text((left, top + 26 + 20 * i), _fitted(line, 15, width), FAINT, _font(15))
+                draw.text((left, top + 26 + 20 * i), fitted(line, 15, width), FAINT, font(15))
             page.paste(picture, (left, top + words))
         top += height + gap
     return page
@@ -464,23 +290,23 @@ def _legend(width: int, scaling: Scaling) -> Picture:
     strip = Image.new("RGB", (width, 36 + 20 * len(lines)), GROUND)
     draw = ImageDraw.Draw(strip)
     ends = [f"{v:.3g}" for v in (scaling.low, scaling.high)]
-    left, right = (math.ceil(_font(15).getlength(end)) + 18 for end in ends)
+    left, right = (math.ceil(font(15).getlength(end)) + 18 for end in ends)
     bar = _from_unit(_colours(scaling.colours, np.linspace(0, 1, max(2, width - left - right)))[None].repeat(14, 0))
     strip.paste(bar, (left, 10))
-    draw.text((8, 17), ends[0], INK, _font(15), anchor="lm")
-    draw.text((width - 8, 17), ends[1], INK, _font(15), anchor="rm")
+    draw.text((8, 17), ends[0], INK, font(15), anchor="lm")
+    draw.text((width - 8, 17), ends[1], INK, font(15), anchor="rm")
     for i, line in enumerate(lines):
-        draw.text((width // 2, 41 + 20 * i), _fitted(line, 14, width - 16), FAINT, _font(14), anchor="mm")
+        draw.text((width // 2, 41 + 20 * i), fitted(line, 14, width - 16), FAINT, font(14), anchor="mm")
     return strip
 
 
 def _caption(width: int, words: str) -> Picture:
     strip = Image.new("RGB", (width, 30), GROUND)
-    ImageDraw.Draw(strip).text((width // 2, 15), _fitted(words, 14, width - 16), FAINT, _font(14), anchor="mm")
+    ImageDraw.Draw(strip).text((width // 2, 15), fitted(words, 14, width - 16), FAINT, font(14), anchor="mm")
     return strip
 
 
-def _stacked(above: Picture, below: Picture) -> Picture:
+def stacked(above: Picture, below: Picture) -> Picture:
     """`above` on `below`, which is as wide or wider."""
     page = Image.new("RGB", (below.width, above.height + below.height), GROUND)
     page.paste(above, ((below.width - above.width) // 2, 0))
@@ -497,15 +323,15 @@ def _to_width(picture: Picture, width: int) -> Picture:
     return crisp if crisp.size == size else crisp.resize(size, Image.Resampling.LANCZOS)
 
 
-def _fitted(words: str, size: int, width: int) -> str:
+def fitted(words: str, size: int, width: int) -> str:
     """`words`, cut with an ellipsis where they are wider than `width`."""
-    if _font(size).getlength(words) <= width:
+    if font(size).getlength(words) <= width:
         return words
-    while words and _font(size).getlength(words + "...") > width:
+    while words and font(size).getlength(words + "...") > width:
         words = words[:-1]
     return words.rstrip() + "..."
 
 
 @lru_cache
-def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)

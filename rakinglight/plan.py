@@ -21,6 +21,7 @@ from rakinglight.catalogue import Operation
 from rakinglight.errors import FIELDS, BadParameter, FieldError, RakinglightError, near, shown
 from rakinglight.geometry import Geometry
 from rakinglight.method import Method
+from rakinglight.operations.universal import check_counts
 from rakinglight.question import Question
 
 Array = np.ndarray[Any, Any]
@@ -388,6 +389,8 @@ def _part(
     try:
         chosen = operation.method(method)
         filled, each = operation.check(chosen, parameters, card, images)
+        if "image_counts" in filled:
+            check_counts(filled["image_counts"], images, filled["holdout"])
     except BadParameter as e:
         raise _placed(e, places, title) from None
     return Part(chosen, filled, each, places, title)

@@ -123,9 +123,13 @@ class Gradient(Query):
 
 @dataclass(frozen=True)
 class Compute:
-    """Work of more than a few milliseconds that is no query. The run waits for it, the engine does not."""
+    """Work of more than a few milliseconds that is no query. The run waits for it, the engine does not.
+
+    stoppable  whether the run may be told to stop before it is begun, as at a query
+    """
 
     function: Callable[[], Any]
+    stoppable: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -144,7 +148,6 @@ class Progress:
     state: State | None = None
 
 
-Yielded = Forward | Gradient | Compute | Progress
 #: An algorithm under way: yields what it wants to know, is sent the answers, returns `R`.
 Algorithm = Generator[Any, Any, R]
 

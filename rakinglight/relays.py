@@ -32,21 +32,11 @@ def relayed(
 
     closed_by  what is not passed on, but closes it
     """
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            asked = algorithm.throw(error) if error else algorithm.send(answer)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
-        answer = error = None
-        try:
-            answer = back((yield out(asked)))
-        except closed_by:
-            algorithm.close()
-            raise
-        except BaseException as e:
-            error = e
+
+    def reply(asked: Any) -> Algorithm[Any]:
+        return back((yield out(asked)))
+
+    return replied(algorithm, reply, closed_by)
 
 
 def addressed(algorithm: Algorithm[R], network: str) -> Algorithm[R]:
@@ -129,32 +119,45 @@ def first(
     Returns what the algorithm returned, if it came to its end; and what `accept` made, if it took a row.
     Every answer brings the logits of what was asked about, so looking costs nothing.
     """
-    answer: Any = None
-    error: BaseException | None = None
-    while True:
-        try:
-            asked = algorithm.throw(error) if error else algorithm.send(answer)
-        except StopIteration as done:
-            return done.value, None
-        answer = error = None
-        try:
-            answer = yield asked
-            if isinstance(asked, Forward | Gradient) and asked.network is None:
-                logits = answer.logits[None] if asked.single else answer.logits
-                for i in goal.reached(logits).nonzero()[:, 0].tolist():
-                    taken = yield from accept(made(asked.batch[i : i + 1])[0])
-                    if taken is not None:
-                        algorithm.close()
-                        return None, taken
-        except GeneratorExit:
-            algorithm.close()
-            raise
-        except BaseException as e:
-            error = e
+
+    def reply(asked: Any) -> Algorithm[Any]:
+        answer = yield asked
+        if isinstance(asked, Forward | Gradient) and asked.network is None:
+            logits = answer.logits[None] if asked.single else answer.logits
+            for i in goal.reached(logits).nonzero()[:, 0].tolist():
+                taken = yield from accept(made(asked.batch[i : i + 1])[0])
+                if taken is not None:
+                    raise _Taken(taken)
+        return answer
+
+    try:
+        return (yield from replied(algorithm, reply, (GeneratorExit, _Taken))), None
+    except _Taken as e:
+        return None, e.args[0]
 
 
-def replied(algorithm: Algorithm[R], reply: Callable[[Query], Algorithm[Any]]) -> Algorithm[R]:
-    """`algorithm`, whose queries are answered by `reply`, which may ask queries of its own."""
+class _Taken(BaseException):
+    """What `accept` made of a row; the algorithm does not hear of it."""
+
+
+def silent(algorithm: Algorithm[R]) -> Algorithm[R]:
+    """`algorithm` as a part of another, which alone tells of its progress."""
+
+    def reply(asked: Any) -> Algorithm[Any]:
+        return None if isinstance(asked, Progress) else (yield asked)
+
+    return replied(algorithm, reply)
+
+
+def replied(
+    algorithm: Algorithm[R],
+    reply: Callable[[Any], Algorithm[Any]],
+    closed_by: tuple[type[BaseException], ...] = (GeneratorExit,),
+) -> Algorithm[R]:
+    """`algorithm`, to which `reply` says what it is told of all that it yields; it may ask queries of its own.
+
+    closed_by  what is not passed on to the algorithm, but closes it
+    """
     answer: Any = None
     error: BaseException | None = None
     while True:
@@ -164,8 +167,8 @@ def replied(algorithm: Algorithm[R], reply: Callable[[Query], Algorithm[Any]]) -
             return done.value  # type: ignore[no-any-return]
         answer = error = None
         try:
-            answer = (yield from reply(asked)) if isinstance(asked, Query) else (yield asked)
-        except GeneratorExit:
+            answer = yield from reply(asked)
+        except closed_by:
             algorithm.close()
             raise
         except BaseException as e:

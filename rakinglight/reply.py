@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from rakinglight import pictures
+from rakinglight import charts, pictures
 from rakinglight.card import Card
 from rakinglight.catalogue import Operation
 from rakinglight.errors import BadParameter, InternalError, NotAcceptable, near
@@ -72,8 +72,8 @@ def finish(
         scaling = pictures.Scaling.of(result["map"])
         entry["overlay"] = pictures.to_png(pictures.overlay(result["seen"], result["map"], scaling))
         entry["scaling"] = asdict(scaling)
-    if "curves" in wanted and pictures.CURVES.keys() & result.get("evaluation", {}).keys():
-        entry["curves"] = pictures.to_png(pictures.curves(result["evaluation"]))
+    if "curves" in wanted and charts.CURVES.keys() & result.get("evaluation", {}).keys():
+        entry["curves"] = pictures.to_png(charts.curves(result["evaluation"]))
     if "adversarial" in result:
         if "perturbation" in wanted:
             picture, factor = pictures.perturbation(pixels, result["adversarial"])
@@ -105,7 +105,7 @@ def finish_together(
         drawn, factor = pictures.perturbation(np.zeros_like(summary["perturbation"]), summary["perturbation"])
         summary |= {"picture": pictures.to_png(drawn), "factor": factor}
     if "chart" in wanted:
-        summary["chart"] = pictures.to_png(pictures.fooling(summary))
+        summary["chart"] = pictures.to_png(charts.fooling(summary))
     kept = {name: value for name, value in summary.items() if name in wanted or name not in operation.include}
     return [{**first, "summary": kept}, *others]
 
@@ -128,7 +128,7 @@ def summarized(
         return list(entries), None
     summary = operation.summarize(found, parameters)
     if "chart" in check_include(operation, include):
-        summary["chart"] = pictures.to_png(pictures.accuracy(summary))
+        summary["chart"] = pictures.to_png(charts.accuracy(summary))
     return list(entries), summary
 
 
@@ -184,7 +184,7 @@ def _notes(asked: Sequence[Mapping[str, Any]], results: Sequence[Mapping[str, An
         areas = [
             f"{name} {found['area']:.3f}"
             for name, found in result.get("evaluation", {}).items()
-            if name in pictures.CURVES
+            if name in charts.CURVES
         ]
         lines = f"{target['label']}{sure}", ", ".join([*differing, *areas])
         notes.append("\n".join(filter(None, lines)))

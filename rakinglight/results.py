@@ -355,7 +355,10 @@ class Robustness(Answer):
         if not self.correct:
             return f"{self.prediction} is wrong without any attack"
         broken = next((epsilon for epsilon, by in self.broken_by.items() if by), None)
-        return "withstood all" if broken is None else f"broken at {broken:.4g} by {self.broken_by[broken]}"
+        cut = " (partial)" if self.partial else ""
+        if broken is not None:
+            return f"broken at {broken:.4g} by {self.broken_by[broken]}{cut}"
+        return ("withstood all" if all(self.tried.values()) else "not broken by then") + cut
 
     @property
     def correct(self) -> bool:
@@ -364,8 +367,15 @@ class Robustness(Answer):
 
     @property
     def robust(self) -> Mapping[float, bool]:
-        """By epsilon: whether the model is right, and no attack here broke it."""
+        """By epsilon: whether the model is right, and no attack here broke it; `tried` says where that is settled."""
         return {row["epsilon"]: bool(row["robust"]) for row in self._part("epsilons")}
+
+    @property
+    def tried(self) -> Mapping[float, bool]:
+        """By epsilon: whether every attack was tried, or the image is broken without. False where time or rows ran
+        out: then it counts as robust, and nobody knows.
+        """
+        return {row["epsilon"]: bool(row["tried"]) for row in self._part("epsilons")}
 
     @property
     def broken_by(self) -> Mapping[float, str | None]:
@@ -386,6 +396,11 @@ class Robustness(Answer):
     def accuracy(self) -> Mapping[float, Share]:
         """Of all images, by epsilon, those that are right and that no attack here broke: an upper bound."""
         return {at["epsilon"]: Share.read(at["top1"]) for at in self.summary["accuracy"]}
+
+    @property
+    def untried(self) -> Mapping[float, int]:
+        """By epsilon, how many images count as right in `accuracy` only because time or rows ran out."""
+        return {at["epsilon"]: int(at["untried"]) for at in self.summary["accuracy"]}
 
     @property
     def lines(self) -> Mapping[str, Mapping[float, Share]]:

@@ -119,7 +119,8 @@ def _tried(images: Sequence[str], answers: Sequence[Robustness]) -> Table:
     made = table("image", "label", "outcome", "epsilon", "by")
     for name, answer in zip(images, answers, strict=True):
         broken = next(((epsilon, by) for epsilon, by in answer.broken_by.items() if by), None)
-        outcome = "already wrong" if not answer.correct else "withstood all" if broken is None else "broken"
+        withstood = "withstood all" if all(answer.tried.values()) else "not broken by then"
+        outcome = "already wrong" if not answer.correct else withstood if broken is None else "broken"
         epsilon, by = ("", "") if broken is None else (as_fraction(broken[0]), broken[1])
         note = " (partial)" if answer.partial else ""
         made.add_row(name, answer.entry["label"]["label"], outcome + note, epsilon, by)
@@ -136,11 +137,14 @@ def _accuracies(summary: Mapping[str, Any]) -> list[Table]:
     made.add_row("clean", *(str(Share.read(summary["clean"][name])) for name in ("top1", "top5")), "")
     for at in summary["accuracy"]:
         by = ", ".join(f"{name} {count}" for name, count in at["broken_by"].items())
-        made.add_row(as_fraction(at["epsilon"]), str(Share.read(at["top1"])), str(Share.read(at["top5"])), by)
+        made.add_row(as_fraction(at["epsilon"]), *(_accuracy(at, name) for name in ("top1", "top5")), by)
     beside = [_lines(summary["lines"])] if summary.get("lines") else []
     beside += [_matrix(summary["transfer"])] if summary.get("transfer", {}).get("cells") else []
-    checked = table("check", "passed", "what must hold")
-    for check in summary.get("checks", ()):
+    checks = summary.get("checks", ())
+    examined = max((one["share"]["of"] for check in checks for one in check["comparisons"]), default=0)
+    on = f" on {examined}" if examined < summary["images"] else ""
+    checked = table("check", f"passed{on}", "what must hold")
+    for check in checks:
         passed = {True: "yes", False: "NO", None: "not made"}[check.get("passed")]
         checked.add_row(check["name"], passed, check["detail"])
     return [made, *beside, checked] if checked.row_count else [made, *beside]
@@ -151,9 +155,13 @@ def _lines(lines: Sequence[Mapping[str, Any]]) -> Table:
     made = table("epsilon", *(line["name"] for line in lines))
     made.add_row("clean", *(str(Share.read(line["clean"]["top1"])) for line in lines))
     for i, at in enumerate(lines[0]["accuracy"]):
-        shares = (str(Share.read(line["accuracy"][i]["top1"])) for line in lines)
-        made.add_row(as_fraction(at["epsilon"]), *shares)
+        made.add_row(as_fraction(at["epsilon"]), *(_accuracy(line["accuracy"][i], "top1") for line in lines))
     return made
+
+
+def _accuracy(at: Mapping[str, Any], name: str) -> str:
+    """A share at one epsilon, and of how many images it is not known."""
+    return str(Share.read(at[name])) + (f", {at['untried']} untried" if at["untried"] else "")
 
 
 def _matrix(transfer: Mapping[str, Any]) -> Table:

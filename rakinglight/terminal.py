@@ -291,6 +291,8 @@ def taught(context: typer.Context, farewell: str = "Cancelled.") -> Iterator[Non
         _fail(context, e, e.detail + without, AWAY)
     except RakinglightError as e:
         _fail(context, e, e.detail, _code(e))
+    except BrokenPipeError:  # who reads has read enough, as `head` has; what Python would still flush goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as e:
         where = f"{e.filename}: " if e.filename else ""
         _fail(context, e, f"{where}{e.strerror or e}.", WRONG)

@@ -162,7 +162,8 @@ def array_from_json(value: dict[str, Any], pointer: str = "") -> np.ndarray[Any,
     """The array that `value` ({"dtype", "shape", "data"}) says. Raises BadParameter, naming `pointer`."""
 
     def wrong(detail: str) -> BadParameter:
-        return BadParameter(f"The tensor at {pointer or '/'}: {detail}", errors=[FieldError(pointer, detail)])
+        where = f"The tensor at {pointer}: " if pointer else ""
+        return BadParameter(where + detail, errors=[FieldError(pointer, detail)])
 
     name, shape, data = value.get("dtype"), value.get("shape"), value.get("data")
     if not isinstance(name, str) or name not in DTYPES:

@@ -182,7 +182,7 @@ def defenses() -> Iterator[str]:
 
 def detector() -> Iterator[str]:
     """What the detector finds of attacks that it did not learn from, and of one that knows of it."""
-    from benchmarks.detectors import report
+    from benchmarks.detector import report
 
     return report()
 

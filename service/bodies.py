@@ -13,9 +13,10 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import PureWindowsPath
-from typing import Annotated, Any, NamedTuple, TypeVar
+from typing import Annotated, Any, NamedTuple, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from python_multipart.multipart import parse_options_header
@@ -41,6 +42,8 @@ MAX_FILES, MAX_FIELDS = 1000, 100
 #: Images, names and maps that a JSON body may list; what the settings and the operation allow is fewer, and checked
 #: later.
 MAX_IMAGES, MAX_INCLUDE, MAX_MAPS = 1000, 100, 1000
+#: Values that a field of a form may list with commas between them: more than any parameter takes.
+MAX_LISTED = 1000
 #: Commas and opening brackets of a JSON text: many more than a thousand images and every parameter need. Reading them
 #: keeps all other requests waiting, which no thread can help.
 MAX_MARKS = 200_000
@@ -154,7 +157,7 @@ async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Bod
     """
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-        work = partial(_from_json, raw)
+        work = partial(_from_json, raw, operation)
     elif kind == "multipart/form-data":
         work = partial(_from_form, raw, headers, operation)
     else:
@@ -168,8 +171,8 @@ async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Bod
 # ── JSON ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _from_json(raw: bytes) -> tuple[Body, list[Image]]:
-    body = _checked(_object(raw, "The body"), strict=True)
+def _from_json(raw: bytes, operation: Operation) -> tuple[Body, list[Image]]:
+    body = _checked(_object(raw, "The body"), operation, strict=True)
     return body, [_image(image, f"/images/{i}") for i, image in enumerate(body.images)]
 
 
@@ -204,9 +207,9 @@ def _object(raw: bytes | str, what: str) -> dict[str, Any]:
     return value
 
 
-def _checked(values: Mapping[str, Any], *, strict: bool) -> Body:
+def _checked(values: Mapping[str, Any], operation: Operation, *, strict: bool) -> Body:
     known = {name: value for name, value in values.items() if name in Body.model_fields}
-    errors = _unknown([name for name in values if name not in known])
+    errors = _unknown([name for name in values if name not in known], operation)
     try:
         # Only what is known: pydantic would tell of every other name, and a caller can send millions.
         body = Body.model_validate(known, strict=strict)
@@ -222,12 +225,14 @@ def _checked(values: Mapping[str, Any], *, strict: bool) -> Body:
     return body
 
 
-def _unknown(names: Sequence[str]) -> dict[str, str]:
+def _unknown(names: Sequence[str], operation: Operation) -> dict[str, str]:
     """What is wrong with names that are no members, by pointer: each its own, or one for a great many."""
     there, end = Body.model_fields, "What a method takes stands in `parameters`."
     if len(names) > FIELDS:
         return {"": f"{len(names)} names are not known, {shown(names[0])} the first: {near('', there)} {end}"}
-    return {f"/{name}": f"{shown(name)} is not known beside the images: {near(name, there)} {end}" for name in names}
+    taken = "what a method takes stands in `parameters`, and it is one of these."
+    instead = {name: taken if name in operation.takers else f"{near(name, there)} {end}" for name in names}
+    return {f"/{name}": f"{shown(name)} is not known beside the images: {instead[name]}" for name in names}
 
 
 def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
@@ -252,11 +257,21 @@ def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body
     fields: dict[str, list[str]] = defaultdict(list)
     for name, content, _ in _parts(raw, headers):
         if name in ("image", "images"):
-            files.append(content if isinstance(content, bytes) else _image(content, f"/images/{len(files)}"))
+            files.append(content if isinstance(content, bytes) else _image_said(content, f"/images/{len(files)}"))
         else:
             fields[name].append(_text(name, content))
-    body = _checked(_from_fields(fields, operation), strict=False)
+    body = _checked(_from_fields(fields, operation), operation, strict=False)
     return body, [*files, *(_image(image, f"/images/{len(files) + i}") for i, image in enumerate(body.images))]
+
+
+def _image_said(text: str, pointer: str) -> Image:
+    """The image that a field says, where a file was expected."""
+    try:
+        return _image(text, pointer)
+    except BadParameter as e:
+        raise BadParameter.at(
+            pointer, f"{e.detail} A file needs an @ before its name (curl: -F image=@photograph.jpg)."
+        ) from None
 
 
 class Part(NamedTuple):
@@ -331,7 +346,7 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
         else:
             parameters[name] = given[0] if len(given) == 1 else given
     if "request" in values:
-        body = _checked(_object(values.pop("request"), "The part 'request'"), strict=True)
+        body = _checked(_object(values.pop("request"), "The part 'request'"), operation, strict=True)
         written = body.parameters
         values = _both(values, body.model_dump(include=body.model_fields_set - {"parameters"}), "")
     if "compare" in values and isinstance(values["compare"], str):
@@ -339,7 +354,7 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
     if "parameters" in values:
         said = _object(values.pop("parameters"), "The part 'parameters'")
         written = _both(said, written, "/parameters")
-    method = _checked(values, strict=False).method
+    method = _checked(values, operation, strict=False).method
     return values | {"parameters": _both(_typed(parameters, operation, method), written, "/parameters")}
 
 
@@ -361,25 +376,33 @@ def _both(one: Mapping[str, Any], other: Mapping[str, Any], pointer: str) -> dic
 def _typed(parameters: Mapping[str, Any], operation: Operation, method: str | Sequence[str] | None) -> dict[str, Any]:
     """Parameters that a form gave as text, as JSON would have them.
 
-    Lists and objects are JSON, one value may stand for a list of one, and text that reads as a number or a truth value
-    is one where that is what the parameter takes. What reads as neither stays text, and is refused as such.
+    Lists and objects are JSON, or a list is its values with commas between them, or one field each. Text that reads as
+    a number or a truth value is one where that is what the parameter takes. What reads as neither stays text, and is
+    refused as such.
     """
     known: dict[str, Any] = {}
-    lists: set[str] = set()
     for kind in dict.fromkeys(kinds_of(operation, method)):
         known |= {name: field.annotation for name, field in kind.model_fields.items()}
-        schemas = kind.model_json_schema().get("properties", {})
-        lists |= {name for name, schema in schemas.items() if schema.get("type") == "array"}
     typed: dict[str, Any] = {}
     for name, value in parameters.items():
         if isinstance(value, str) and value[:1] in ("{", "["):
             value = _written(name, value, f"/parameters/{name}")
-        elif isinstance(value, str) and name in lists:
-            value = [value]
+        elif get_origin(known.get(name)) is tuple:
+            given = [value] if isinstance(value, str) else value
+            value = [part for text in given for part in _listed(name, text, known[name])]
         elif isinstance(value, str) and name in known:
             value = _as(known[name], value)
         typed[name] = value
     return typed
+
+
+def _listed(name: str, text: str, kind: Any) -> list[Any]:
+    """The values, with commas between them, that a field says of parameter `name`, which is the tuple `kind`."""
+    if text[:1] in ("{", "["):
+        return [_written(name, text, f"/parameters/{name}")]
+    one = get_args(kind)[0]
+    one = get_args(one)[0] if get_origin(one) is Annotated else one
+    return [_as(one, part.strip()) for part in text.split(",", MAX_LISTED)]
 
 
 def _written(name: str, text: str, pointer: str) -> Any:
@@ -393,9 +416,8 @@ def _written(name: str, text: str, pointer: str) -> Any:
 
 def _as(kind: Any, text: str) -> Any:
     """`text` as the number or the truth value that it says, if it says one and `kind` is that."""
-    if kind not in (int, float, bool):
-        return text
-    try:
-        return TypeAdapter(kind).validate_python(text)
-    except ValidationError:
-        return text
+    # Where a whole number is meant, a broken one is refused as such, and not for being text.
+    for read in (int, float) if kind is int else (kind,) if kind in (float, bool) else ():
+        with suppress(ValidationError):
+            return TypeAdapter(read).validate_python(text)
+    return text

@@ -261,7 +261,7 @@ class Core:
             operation,
             len(source),
             method=ask.method,
-            parameters=_labelled(ask, source, operation),
+            parameters=await self._as_made(ask, _labelled(ask, source, operation)),
             compare=ask.compare,
             include=ask.include,
         )
@@ -272,6 +272,24 @@ class Core:
             read = {name: await storage.do(storage.perturbations.read, name, owner) for name in named}
             plan = plan.applying({name: array_to_json(v) for name, v in read.items()})
         return Prepared(ask, plan, source, seconds, rows)
+
+    async def _as_made(self, ask: Ask, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+        """`parameters`; where they name a kept perturbation, what they leave out is what it was made with.
+
+        Raises NotFound, Expired, and BadParameter for another norm, in which no epsilon is known.
+        """
+        name = parameters.get("perturbation")
+        if (ask.operation, ask.method) != ("attack", "universal") or not isinstance(name, str):
+            return parameters
+        kept = await self.storage.do(self.storage.perturbations.get, name, None if ask.sees_all else ask.caller)
+        filled = {"norm": kept["norm"], "epsilon": kept["epsilon"], **parameters}
+        if filled["norm"] != kept["norm"] and "epsilon" not in parameters:
+            raise BadParameter.at(
+                "/parameters/epsilon",
+                f"{name} was made in {kept['norm']} with epsilon {kept['epsilon']:g}; to cut it in another norm, say "
+                "the epsilon.",
+            )
+        return filled
 
     async def pixels(self, prepared: Prepared, i: int) -> Array:
         """Image `i` as the model takes it: uint8 [H, W, C] or float32 [C, H, W]. Raises NotAnImage and TooLarge."""
@@ -371,7 +389,8 @@ class Core:
             source = await (datasets.reopen(file) if file else datasets.open(ask.dataset, owner))
         limit = self.settings.many_images if job else self.settings.images
         if len(source) > limit:
-            remedy = "upload a smaller one" if job else "submit a job (Prefer: respond-async), which may have more"
+            ask_for_job = "submit a job (--job, or Prefer: respond-async), which may have more"
+            remedy = "upload a smaller one" if job else ask_for_job
             detail = f"The dataset has {len(source)} images, over the limit of {limit}; {remedy}."
             raise TooLarge(detail, errors=[FieldError("/dataset", detail)])
         return source
@@ -431,7 +450,7 @@ class Core:
         if weight > settings.bytes_in_flight:
             raise TooLarge(
                 f"The results have {weight} bytes; the limit is {settings.bytes_in_flight}. Narrow them with include, "
-                "or submit a job (Prefer: respond-async), which keeps them image by image."
+                "or submit a job (--job, or Prefer: respond-async), which keeps them image by image."
             )
         hold.add(max(0, weight - settings.reply_bytes))
 

@@ -22,6 +22,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from rakinglight import __version__, catalogue, reply
 from rakinglight.catalogue import Operation
@@ -290,16 +291,23 @@ async def _not_routed(request: Request, e: Exception) -> Response:
     """A path or a verb that no route has."""
     assert isinstance(e, HTTPException)
     error: RakinglightError
+    headers = dict(e.headers or {})
     if e.status_code == 404:
         error = NotFound(f"There is no route {request.url.path[:200]!r}; /docs names those that there are.")
     elif e.status_code == 405:
-        allowed = (e.headers or {}).get("Allow", "")
-        error = MethodNotAllowed(f"{request.method[:20]} is not answered here, only {allowed}.")
+        headers["Allow"] = ", ".join(_methods(request))
+        error = MethodNotAllowed(f"{request.method[:20]} is not answered here, only {headers['Allow']}.")
     else:
         error = Unreadable(str(e.detail)[:200])
     answer = problem(error, visit_of(request))
-    answer.headers.update(e.headers or {})
+    answer.headers.update(headers)
     return answer
+
+
+def _methods(request: Request) -> list[str]:
+    """The verbs of all routes of the path; the framework tells those of the first alone."""
+    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({verb for route in routes for verb in getattr(route, "methods", None) or ()})
 
 
 async def _not_valid(request: Request, e: Exception) -> Response:

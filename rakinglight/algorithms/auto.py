@@ -9,7 +9,7 @@ from rakinglight.algorithms.square import any_row, square
 from rakinglight.example import Example
 from rakinglight.noise import Noise
 from rakinglight.objectives import Goal
-from rakinglight.parameters import Epsilon, NormChoice, Queries, Steps, TargetClasses
+from rakinglight.parameters import Epsilon, MostSteps, NormChoice, Queries, TargetClasses
 from rakinglight.queries import Algorithm, Progress, State
 from rakinglight.relays import first, relayed
 
@@ -32,7 +32,7 @@ def auto(
     *,
     norm: NormChoice = "linf",
     epsilon: Epsilon = 8 / 255,
-    steps: Steps = 100,
+    steps: MostSteps = 100,
     target_classes: TargetClasses = 9,
     queries: Queries = 5000,
 ) -> "Algorithm[Example]":

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rakinglight.algorithms.linear import boundaries, rivals
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
-from rakinglight.parameters import Candidates, NormChoice, Overshoot, Steps
+from rakinglight.parameters import Candidates, MostSteps, NormChoice, Overshoot
 from rakinglight.queries import Algorithm, Forward, Progress, State
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def deepfool(
     norm: NormChoice = "l2",
     candidates: Candidates = 10,
     overshoot: Overshoot = 0.02,
-    steps: Steps = 50,
+    steps: MostSteps = 50,
 ) -> "Algorithm[Tensor]":
     """Steps to the nearest boundary, the model made linear anew at each, until one is crossed.
 

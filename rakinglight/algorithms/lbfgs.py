@@ -10,7 +10,7 @@ from rakinglight.bridge import bridged
 from rakinglight.errors import BadParameter
 from rakinglight.norms import NORMS, NormName
 from rakinglight.objectives import Goal, Objective
-from rakinglight.parameters import BinarySearchSteps, NormChoice, Steps
+from rakinglight.parameters import BinarySearchSteps, MostSteps, NormChoice
 from rakinglight.queries import Algorithm, Gradient, Progress, State
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def lbfgs(
     state: State | None = None,
     *,
     norm: NormChoice = "l2",
-    steps: Steps = 20,
+    steps: MostSteps = 20,
     binary_search_steps: BinarySearchSteps = 10,
 ) -> "Algorithm[Tensor]":
     """The smallest change by which the model says the target, by L-BFGS within the box of pixels.
@@ -52,7 +52,8 @@ def lbfgs(
     state   from which to go on, as its Progress had it
     Returns an image of x's shape, pixels in [0, 1]: the nearest that reaches the goal, or where none did, the last.
     """
-    check_norm((0, 0, 0), norm)
+    C, H, W = x.shape
+    check_norm((C, H, W), norm)
     if goal.reached(logits):
         return x
     best_first = logits.argsort(descending=True, stable=True).tolist()

@@ -1,10 +1,9 @@
 """The closed form for a linear classifier."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rakinglight.norms import NORMS, Norm
-from rakinglight.objectives import Goal
+from rakinglight.objectives import Ahead, Goal
 from rakinglight.parameters import Candidates, NormChoice, Overshoot
 from rakinglight.queries import Algorithm, Compute, Gradient
 
@@ -42,17 +41,6 @@ def linear(
     length, r = yield Compute(lambda: least_changes(x, f, w, NORMS[norm]))
     nearest: Tensor = r[length.argmin()]
     return (x + (1 + overshoot) * nearest).clamp(0, 1)
-
-
-@dataclass(frozen=True)
-class Ahead:
-    """f_k - f_c: by how much class `k` is ahead of class `c`."""
-
-    k: int
-    c: int
-
-    def __call__(self, logits: "Tensor") -> "Tensor":
-        return logits[:, self.k] - logits[:, self.c]
 
 
 def rivals(goal: Goal, logits: "Tensor", candidates: int) -> list[int]:

@@ -1,15 +1,15 @@
 """One perturbation for many images, by DeepFool."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rakinglight.algorithms.deepfool import deepfool as shortest_way
-from rakinglight.example import Example
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
-from rakinglight.parameters import Candidates, Epochs, Epsilon, FoolingRate, NormChoice, Overshoot, Steps
-from rakinglight.queries import Algorithm, Forward, Progress, State
-from rakinglight.universal import scores, share, silent
+from rakinglight.parameters import Candidates, Epochs, FoolingRate, MostSteps, NormChoice, Overshoot, PositiveEpsilon
+from rakinglight.queries import Algorithm, Forward, Progress, Scores, State
+from rakinglight.relays import relayed, silent
+from rakinglight.universal import scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,12 +22,12 @@ def deepfool(
     state: State | None = None,
     *,
     norm: NormChoice = "linf",
-    epsilon: Epsilon = 10 / 255,
+    epsilon: PositiveEpsilon = 10 / 255,
     fooling_rate: FoolingRate = 0.8,
     epochs: Epochs = 10,
     candidates: Candidates = 10,
     overshoot: Overshoot = 0.02,
-    steps: Steps = 10,
+    steps: MostSteps = 10,
 ) -> "Algorithm[Tensor]":
     """Image by image, the shortest way over the nearest boundary is added to what all have in common.
 
@@ -49,7 +49,7 @@ def deepfool(
     if state:
         v, rate, done, order = state["best"], state["objective"], state["step"], state["order"]
         noise.go_on(state["noise"])
-    while done < epochs * n:
+    while done < epochs * n and (rate is None or rate < fooling_rate):
         if done % n == 0:
             order = noise.uniform(x.new_empty(n), 0, 1).argsort()
         i = int(order[done % n])
@@ -59,13 +59,26 @@ def deepfool(
             way = shortest_way(
                 x_i, goal, logits=logits, norm="l2", candidates=candidates, overshoot=overshoot, steps=steps
             )
-            moved = Example.of((yield from silent(way))).x
-            if goal.reached((yield Forward(moved)).logits):
+            moved, logits = yield from _with_logits(way, logits)
+            if goal.reached(logits):
                 v = ball.project(v + moved - x_i, epsilon)
         done += 1
         if done % n == 0:
-            rate = share((yield from scores(x, v)).argmax(1) != k)
+            rate = float(((yield from scores(x, v)).argmax(1) != k).double().mean())
         yield Progress(done, epochs * n, rate, best=v, state={"order": order, "noise": noise.state})
-        if rate is not None and rate >= fooling_rate:
-            break
     return v
+
+
+def _with_logits(way: "Algorithm[Tensor]", logits: "Tensor") -> "Algorithm[tuple[Tensor, Tensor]]":
+    """Where DeepFool comes to, and the logits of that: the last that it hears of.
+
+    logits  [K], of where it begins
+    """
+
+    def heard(answer: Any) -> Any:
+        nonlocal logits
+        logits = answer.logits if isinstance(answer, Scores) else logits
+        return answer
+
+    moved = yield from relayed(silent(way), lambda asked: asked, heard)
+    return moved, logits

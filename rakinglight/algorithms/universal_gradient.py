@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import CrossEntropy
-from rakinglight.parameters import BatchSize, Epochs, Epsilon, NormChoice, Restarts, TenthStepSize
+from rakinglight.parameters import BatchSize, Epochs, NormChoice, PositiveEpsilon, Restarts, TenthStepSize
 from rakinglight.queries import Algorithm, Gradient, Progress, State
-from rakinglight.universal import scores, share
+from rakinglight.universal import scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ def gradient(
     state: State | None = None,
     *,
     norm: NormChoice = "linf",
-    epsilon: Epsilon = 10 / 255,
+    epsilon: PositiveEpsilon = 10 / 255,
     step_size: TenthStepSize = None,
     epochs: Epochs = 10,
     batch_size: BatchSize = 64,
@@ -38,7 +38,7 @@ def gradient(
 
     x      [n, C, H, W], the images as the network sees them, pixels in [0, 1]
     k      int64 [n], the network's own answers to them: the labels y
-    noise  the run's own random numbers, for the order
+    noise  the run's own random numbers, for the order and the starts
     state  from which to go on, as its Progress had it
     Returns delta [C, H, W], no larger than epsilon. Its objective is the share of a batch that delta fooled before the
     step.
@@ -57,7 +57,7 @@ def gradient(
         noise.go_on(state["noise"])
     for t in range(done, restarts * each):
         if t % each == 0 and t:
-            delta = ball.project(noise.uniform(delta, -epsilon, epsilon), epsilon)
+            delta = ball.random(noise, delta, epsilon)
         if t % batches == 0:
             order = noise.uniform(x.new_empty(n), 0, 1).argsort()
         batch = order[t % batches :: batches]  # every batch of about the same size
@@ -66,9 +66,10 @@ def gradient(
         # What is clipped, of the loss or of a pixel, does not change with delta.
         g = g * (J < BETA)[:, None, None, None] * ((x_t >= 0) & (x_t <= 1))
         delta = ball.project(delta + alpha * ball.direction(g.sum(0)), epsilon)
-        fooled = share(logits.argmax(1) != k[batch])
-        if (t + 1) % each == 0 and (found := share((yield from scores(x, delta)).argmax(1) != k)) > rate:
-            best, rate = delta, found
+        fooled = float((logits.argmax(1) != k[batch]).double().mean())
+        if (t + 1) % each == 0:
+            found = float(((yield from scores(x, delta)).argmax(1) != k).double().mean())
+            best, rate = (delta, found) if found > rate else (best, rate)
         kept = {"order": order, "noise": noise.state, "delta": delta, "rate": rate}
         yield Progress(t + 1, restarts * each, fooled, best=delta if best is None else best, state=kept)
     return delta if best is None else best

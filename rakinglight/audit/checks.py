@@ -143,7 +143,8 @@ CHECKS: dict[str, Check] = {
     ),
     "label_leaking": Check(
         "After FGSM with the true label the accuracy must not be higher than on clean images.",
-        "the model reads the label out of the perturbation, as one that was trained on FGSM (Kurakin et al. 2017).",
+        "the model reads the label out of the perturbation, as one that was trained on FGSM (Kurakin et al., "
+        '"Adversarial Machine Learning at Scale", 2017).',
         _leaked,
     ),
 }

@@ -32,10 +32,6 @@ class Trial(NamedTuple):
     epsilon: float
 
 
-#: Rows that the trials of one image ask for at most: for each epsilon, and besides.
-ROWS_AN_EPSILON, ROWS_BESIDE = 2 + (FEW + 1) + (MANY + 1) + (QUERIES + 2), 1 + (MANY + 1)
-
-
 def trials(
     x: Tensor,
     goal: Goal,

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from rakinglight.defenses.bit_depth import BitDepth
 from rakinglight.defenses.crop_rescale import CropRescale
-from rakinglight.defenses.defense import Defense, Draw
+from rakinglight.defenses.defense import Defense, RandomNumbers
 from rakinglight.defenses.jpeg import Jpeg
 from rakinglight.defenses.median_blur import MedianBlur
 from rakinglight.defenses.quilting import Quilting
@@ -27,7 +27,7 @@ from rakinglight.errors import near, shown
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BY_NAME", "AnyDefense", "Chain", "Defense", "Draw", "Name", "read"]
+__all__ = ["BY_NAME", "AnyDefense", "Chain", "Defense", "Name", "RandomNumbers", "read"]
 
 AnyDefense = Jpeg | BitDepth | MedianBlur | TvMinimization | CropRescale | Quilting
 Name = Literal["jpeg", "bit_depth", "median_blur", "tv_minimization", "crop_rescale", "quilting"]
@@ -62,13 +62,13 @@ class Chain:
         """How often it is drawn to judge an image."""
         return JUDGED_DRAWS if self.random else 1
 
-    def once(self, x: Tensor, draw: Draw) -> Tensor:
+    def once(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         """The image x [C, H, W] after one way through the chain."""
         for defense in self.defenses:
             x = defense(x, draw)
         return x
 
-    def all(self, x: Tensor, draw: Draw) -> list[Tensor]:
+    def all(self, x: Tensor, draw: RandomNumbers) -> list[Tensor]:
         """The images [C, H, W] that one prediction is the mean of."""
         images = [x]
         for defense in self.defenses:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from rakinglight.defenses.defense import Array, Defense, Draw, straight_through
+from rakinglight.defenses.defense import Array, Defense, RandomNumbers, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,13 +17,13 @@ class BitDepth(Defense):
     """Rounded to few levels.
 
     Xu, Evans & Qi, "Feature Squeezing: Detecting Adversarial Examples in Deep Neural Networks", NDSS 2018, section
-    III.A: x' = round((2^i - 1) x) / (2^i - 1). Guo et al., ICLR 2018, section 4, with 3 bits.
+    III.A: x' = round((2^i - 1) x) / (2^i - 1). Guo et al., ICLR 2018, with 3 bits.
     """
 
     name: Literal["bit_depth"] = "bit_depth"
     bits: Annotated[int, Field(strict=True, ge=1, le=8, description="A channel has 2 to the power of it levels.")] = 3
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         return straight_through(x, self.rounded)
 
     def rounded(self, x: Array) -> Array:

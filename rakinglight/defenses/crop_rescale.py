@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from rakinglight.defenses.defense import Defense, Draw
+from rakinglight.defenses.defense import Defense, RandomNumbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 class CropRescale(Defense):
     """Random parts of the image, each enlarged to the whole; the prediction is the mean over them.
 
-    Guo et al., "Countering Adversarial Images Using Input Transformations", ICLR 2018, section 3.1, with 30 crops of 90
-    of 224 pixels. Enlarging is bilinear, so an adaptive attack gets the true derivative.
+    Guo et al., "Countering Adversarial Images Using Input Transformations", ICLR 2018, with 30 crops of 90 of 224
+    pixels. Enlarging is bilinear, so an adaptive attack gets the true derivative.
     """
 
     name: Literal["crop_rescale"] = "crop_rescale"
@@ -31,7 +31,7 @@ class CropRescale(Defense):
     def copies(self) -> int:
         return self.crops if self.random else 1
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         from torch.nn.functional import interpolate
 
         H, W = x.shape[-2:]

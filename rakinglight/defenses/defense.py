@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 #: Where a random defence has its random numbers from.
-Draw = np.random.Generator
+RandomNumbers = np.random.Generator
 
 
 class Defense(BaseModel):
@@ -37,7 +37,7 @@ class Defense(BaseModel):
         """How many calls the prediction is the mean of."""
         return 1
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         """The image as it comes out of the defence. `draw` is for what is random."""
         raise NotImplementedError
 

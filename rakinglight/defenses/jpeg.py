@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from rakinglight import eight_bit
-from rakinglight.defenses.defense import Array, Defense, Draw, straight_through
+from rakinglight.defenses.defense import Array, Defense, RandomNumbers, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,13 +19,13 @@ class Jpeg(Defense):
     """Saved as a JPEG and read again: what high frequencies carry is rounded away.
 
     Dziugaite, Ghahramani & Roy, "A Study of the Effect of JPG Compression on Adversarial Images", 2016; Guo et al.,
-    "Countering Adversarial Images Using Input Transformations", ICLR 2018, section 4, with quality 75.
+    "Countering Adversarial Images Using Input Transformations", ICLR 2018, with quality 75.
     """
 
     name: Literal["jpeg"] = "jpeg"
     quality: Annotated[int, Field(strict=True, ge=1, le=100, description="As Pillow counts it: more is nearer.")] = 75
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         return straight_through(x, self.compressed)
 
     def compressed(self, x: Array) -> Array:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import AfterValidator, Field
 
-from rakinglight.defenses.defense import Defense, Draw
+from rakinglight.defenses.defense import Defense, RandomNumbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ class MedianBlur(Defense):
         AfterValidator(_odd),
     ] = 3
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         import torch
 
         C, H, W = x.shape

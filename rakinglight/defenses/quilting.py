@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from rakinglight.defenses.defense import Array, Defense, Draw, straight_through
+from rakinglight.defenses.defense import Array, Defense, RandomNumbers, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,9 +22,9 @@ SIDE, OVERLAP = 5, 2
 class Quilting(Defense):
     """Sewn together out of patches of other, clean photographs: each the nearest to what was in its place.
 
-    Guo et al., "Countering Adversarial Images Using Input Transformations", ICLR 2018, section 3.3, with patches of 5 x
-    5 and one neighbour; Efros & Freeman, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH 2001, section
-    2.1, for the seams. The bank has 10,000 patches in colour and 10,000 in grey, theirs a million.
+    Guo et al., "Countering Adversarial Images Using Input Transformations", ICLR 2018, with patches of 5 x 5 and one
+    neighbour; Efros & Freeman, "Image Quilting for Texture Synthesis and Transfer", SIGGRAPH 2001, for the seams. The
+    bank has 10,000 patches in colour and 10,000 in grey, theirs a million.
     """
 
     name: Literal["quilting"] = "quilting"
@@ -36,16 +36,16 @@ class Quilting(Defense):
     def random(self) -> bool:
         return self.neighbors > 1
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         return straight_through(x, lambda image: self.quilted(image, draw))
 
-    def quilted(self, x: Array, draw: Draw) -> Array:
+    def quilted(self, x: Array, draw: RandomNumbers) -> Array:
         """[C, H, W] in [0, 1], sewn. Three channels are a colour image, any other number grey ones."""
         if len(x) == 3:
             return self._sewn(x, _bank("colour"), draw)
         return np.concatenate([self._sewn(plane[None], _bank("grey"), draw) for plane in x])
 
-    def _sewn(self, x: Array, bank: Array, draw: Draw) -> Array:
+    def _sewn(self, x: Array, bank: Array, draw: RandomNumbers) -> Array:
         C, H, W = x.shape
         step = SIDE - OVERLAP
         rows, columns = (max(1, -(-(n - OVERLAP) // step)) for n in (H, W))
@@ -102,7 +102,7 @@ def _least(total: Array) -> Array:
     return least
 
 
-def _nearest(wanted: Array, bank: Array, neighbors: int, draw: Draw) -> Array:
+def _nearest(wanted: Array, bank: Array, neighbors: int, draw: RandomNumbers) -> Array:
     """For each row of `wanted` [N, d] the place in `bank` [n, d] of the nearest, or of one of the nearest: [N]."""
     lengths = (bank**2).sum(1) / 2
     found = np.empty(len(wanted), np.int64)

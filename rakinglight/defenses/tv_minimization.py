@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from rakinglight.defenses.defense import Array, Defense, Draw, straight_through
+from rakinglight.defenses.defense import Array, Defense, RandomNumbers, straight_through
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,9 +21,9 @@ GAMMA = 0.3
 class TvMinimization(Defense):
     """Made anew from some of its pixels, as the image of least total variation that agrees with them.
 
-    Guo et al., "Countering Adversarial Images Using Input Transformations", ICLR 2018, section 3.2, with half of the
-    pixels and lambda_TV = 0.03. The data term is squared and halved here, as in Rudin, Osher & Fatemi, Physica D 1992,
-    whose z is that of `skimage.restoration.denoise_tv_chambolle` where no pixel is dropped.
+    Guo et al., "Countering Adversarial Images Using Input Transformations", ICLR 2018, with half of the pixels and
+    lambda_TV = 0.03. The data term is squared and halved here, as in Rudin, Osher & Fatemi, Physica D 1992, whose z is
+    that of `skimage.restoration.denoise_tv_chambolle` where no pixel is dropped.
     """
 
     name: Literal["tv_minimization"] = "tv_minimization"
@@ -34,7 +34,7 @@ class TvMinimization(Defense):
     def random(self) -> bool:
         return self.drop > 0
 
-    def __call__(self, x: Tensor, draw: Draw) -> Tensor:
+    def __call__(self, x: Tensor, draw: RandomNumbers) -> Tensor:
         kept = draw.random(x.shape[-2:]) >= self.drop  # a pixel with all of its channels
         return straight_through(x, lambda image: minimized(image, kept, self.weight))
 

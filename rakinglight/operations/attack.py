@@ -78,25 +78,12 @@ def attack(
     example = Example.of(found)
     floats = yield from door.exact(example.x)
     picture = yield from door.prove(example.x, floats, repair=not partial)
+    last = FrontDoor(judge, goal, norm, epsilon)
     if defense and (judge.chain.random or not adaptive):
         # What chose the picture must not judge it: not the model without, and of a random defence not the same draws.
-        last = FrontDoor(judge, goal, norm, epsilon)
         floats = yield from last.exact(example.x)
         picture = replace((yield from last.judged(picture.pixels)), cut=picture.cut)
-    rejected: dict[str, bool] = {}
-    if detector:
-        guard = FrontDoor(judge, goal, norm, epsilon)
-        rejected = {"picture": (yield from guard.rejects(picture.x)), "floats": (yield from guard.rejects(example.x))}
-
-    def said(verdict: Verdict, rejected: bool | None) -> dict[str, Any]:
-        wrong = verdict.reached and y == before["index"]
-        judged: dict[str, Any] = {"success": wrong and not rejected} if fools else {}
-        if fools and judge.chain.random:
-            judged["success_rate"] = verdict.rate if y == before["index"] else 0.0
-        if rejected is not None:
-            judged["rejected"] = rejected
-        return {"after": subject.prediction(verdict.logits), **judged, "distance": verdict.distance}
-
+    asked = {"right": y == before["index"], "fools": fools, "detector": detector}
     result = {
         "prediction": before,
         "before": before,
@@ -104,9 +91,9 @@ def attack(
         "target": None if t is None else subject.prediction(logits, t),
         "already_misclassified": y != before["index"],
         **example.facts,
-        **said(picture, rejected.get("picture")),
+        **(yield from _said(last, picture.x, picture, **asked)),
         "adversarial": picture.pixels,
-        "exact": {**said(floats, rejected.get("floats")), "image": example.x.numpy()},
+        "exact": {**(yield from _said(last, example.x, floats, **asked)), "image": example.x.numpy()},
     }
     if epsilon is not None and norm == "linf" and epsilon < 1 / 255 - 1e-9:
         if fools:
@@ -116,12 +103,37 @@ def attack(
         result["note"] = (
             f"Rounded to grey levels nothing is left of the perturbation; epsilon {epsilon:g} is too small."
         )
+    elif epsilon is not None and picture.distance[norm] > epsilon * (1 + 1e-5) + 1e-6:
+        result["note"] = (
+            f"The image is not made of grey levels, and no 8-bit picture is within {epsilon:g} of it: this one is "
+            f"{picture.distance[norm]:.3g} away."
+        )
     if "broken_by" in result:
         # Found by none of them alone: floats that rounding undid, and that were repaired here.
         result["broken_by"] = (result["broken_by"] or "repair") if result["success"] else None
     if partial or picture.cut:
         result["partial"] = True
     return result
+
+
+def _said(
+    judge: FrontDoor, x: Tensor, verdict: Verdict, *, right: bool, fools: bool, detector: bool
+) -> Algorithm[dict[str, Any]]:
+    """What a result has of the verdict on x [C, H, W].
+
+    right     whether the untouched image is classified rightly: of any other nothing is a success
+    fools     whether the attack wants the model to be wrong: else there is no success to speak of
+    detector  whether to ask the detector, for one row: what it rejects is no success either
+    """
+    rejected = detector and (yield from judge.rejects(x))
+    said: dict[str, Any] = {"after": judge.subject.prediction(verdict.logits)}
+    if fools:
+        said["success"] = verdict.reached and right and not rejected
+        if judge.subject.chain.random:
+            said["success_rate"] = verdict.rate if right else 0.0
+    if detector:
+        said["rejected"] = rejected
+    return {**said, "distance": verdict.distance}
 
 
 def _until(

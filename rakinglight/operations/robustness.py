@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rakinglight.audit import checks as audit
 from rakinglight.audit.attempts import attempted, climbs, front_door, looks_for_nearest
@@ -30,6 +30,7 @@ from rakinglight.parameters import (
     MatrixModels,
     NormChoice,
     TrueLabels,
+    as_fraction,
 )
 from rakinglight.queries import Algorithm, Progress, State, Stopped
 from rakinglight.relays import relayed, resumable, so_far
@@ -138,42 +139,53 @@ class Case:
         right = int((self.plain if line in CONTROLS else self.logits).argmax()) == self.y
         return right and not any(proof["line"] == line and proof["distance"] <= epsilon + SLACK for proof in proofs)
 
-    def entry(self, proofs: Sequence[Mapping[str, Any]], **beside: Any) -> dict[str, Any]:
-        """What there is to say of the image, given what broke it; and `beside`, what is not None."""
+    def entry(self, proofs: Sequence[Mapping[str, Any]], left: Sequence[Step] = (), **beside: Any) -> dict[str, Any]:
+        """What there is to say of the image, given what broke it, and what is left to try; and `beside`, what is not
+        None.
+        """
         found = {
             "prediction": self.subject.prediction(self.logits),
             "label": self.subject.prediction(self.logits, self.y),
-            **self._outcome(self.logits, [proof for proof in proofs if proof["line"] in DEFENDED]),
+            **self._outcome(self.logits, DEFENDED, proofs, left),
         }
         if self.judge.chain:
             found["lines"] = [
-                {
-                    "name": line,
-                    **self._outcome(
-                        self.plain if line in CONTROLS else self.logits,
-                        [proof for proof in proofs if proof["line"] == line],
-                    ),
-                }
+                {"name": line, **self._outcome(self.plain if line in CONTROLS else self.logits, (line,), proofs, left)}
                 for line in LINES
             ]
         return {**found, **{name: value for name, value in beside.items() if value is not None}}
 
-    def _outcome(self, logits: Tensor, proofs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """What a model whose answer to the untouched image is `logits` withstood, given what broke the image there."""
+    def _outcome(
+        self, logits: Tensor, lines: Sequence[str], proofs: Sequence[Mapping[str, Any]], left: Sequence[Step]
+    ) -> dict[str, Any]:
+        """What a model whose answer to the untouched image is `logits` withstood: what broke it is of `lines`."""
         right, among = int(logits.argmax()) == self.y, self.among(logits)
+        known = [proof for proof in proofs if proof["line"] in lines]
+        coming = [step.epsilon for step in left if not set(lines).isdisjoint(FINDS[step.attacker])]
         rows = []
         for epsilon in self.epsilons:
-            met = [proof for proof in proofs if proof["distance"] <= epsilon + SLACK]
+            met = [proof for proof in known if proof["distance"] <= epsilon + SLACK]
+            nearest = min(met, key=lambda proof: proof["distance"], default=None)
+            robust = right and not met
             rows.append(
                 {
                     "epsilon": epsilon,
-                    "robust": right and not met,
+                    "robust": robust,
+                    "tried": not robust or all(one > epsilon for one in coming),
                     "robust_top5": among and all(proof["among"] for proof in met),
-                    "broken_by": met[0]["broken_by"] if met else None,
-                    "distance": met[0]["distance"] if met else None,
+                    "broken_by": nearest and nearest["broken_by"],
+                    "distance": nearest and nearest["distance"],
                 }
             )
         return {"correct": right, "correct_top5": among, "epsilons": rows}
+
+
+class Step(NamedTuple):
+    """An attack at an epsilon by one of two attackers. Of what looks for the nearest picture it is the smallest."""
+
+    epsilon: float
+    attack: Chosen[Tensor | Example]
+    attacker: str
 
 
 def _attacked(
@@ -187,12 +199,14 @@ def _attacked(
     """Its steps are the attacks at each epsilon, then the transfer matrix, then the trials. It can go on from within
     any of them.
     """
+    # No other 8-bit picture is in a ball that is smaller than one grey level.
+    empty = [epsilon for epsilon in case.epsilons if case.norm == "linf" and epsilon < 1 / 255 - SLACK]
     plan = [
-        (epsilon, attack, attacker)
+        Step(epsilon, attack, attacker)
         for epsilon in case.epsilons
         for attack in attacks
         for attacker in case.attackers
-        if epsilon == case.epsilons[0] or not looks_for_nearest(attack)
+        if (epsilon == case.epsilons[0] if looks_for_nearest(attack) else epsilon not in empty)
     ]
     of = len(plan) + bool(models) + checks
     done: int = state.get("done", 0)
@@ -201,7 +215,7 @@ def _attacked(
 
     def told(algorithm: Algorithm[Any], step: int) -> Algorithm[Any]:
         """`algorithm`, its progress told as that of the whole: what is known by now is what there is to show."""
-        best = case.entry(proofs, transfer=cells)
+        best = case.entry(proofs, plan[step:], transfer=cells)
 
         def out(asked: Any) -> Any:
             return replace(asked, step=step, of=of, best=best) if isinstance(asked, Progress) else asked
@@ -213,16 +227,16 @@ def _attacked(
         found = {"logits": case.logits, "plain": case.plain, "done": done, "proofs": proofs}
         return found if cells is None else {**found, "cells": cells}
 
-    yield Progress(done, of, best=case.entry(proofs, transfer=cells))
+    begun = case.entry(proofs, plan[done:], transfer=cells)
+    # While nothing has been tried there is nothing to show: an accuracy that nobody attacked would look like a result.
+    yield Progress(done, of, best=begun if done or any(row["tried"] for row in begun["epsilons"]) else None)
     for step, (epsilon, attack, attacker) in enumerate(plan[done:], done):
         if not any(case.stands(line, proofs, epsilon) for line in FINDS[attacker]):
             continue
-        if case.norm == "linf" and epsilon < 1 / 255 - SLACK and not looks_for_nearest(attack):
-            continue  # no other 8-bit picture is in that ball
         begin = partial(_BY[attacker], case, attack, epsilon)
         found = yield from told(resumable(begin, state if step == done else {}, "attack", **known(step)), step)
         proofs += [proof for proof in found if case.stands(proof["line"], proofs, epsilon)]
-        yield Progress(step + 1, of, best=case.entry(proofs), state=known(step + 1))
+        yield Progress(step + 1, of, best=case.entry(proofs, plan[step + 1 :]), state=known(step + 1))
     if models and cells is None:
 
         def show(state: State | None) -> Algorithm[list[Mapping[str, Any]]]:
@@ -231,8 +245,6 @@ def _attacked(
 
         cells = yield from told(resumable(show, state, "matrix", **known(len(plan))), len(plan))
         yield Progress(len(plan) + 1, of, best=case.entry(proofs, transfer=cells), state=known(len(plan)))
-    if not checks:
-        return case.entry(proofs, transfer=cells)
     judge = case.judge
 
     def try_(state: State | None) -> Algorithm[dict[str, Any]]:
@@ -243,8 +255,12 @@ def _attacked(
             )
         )  # fmt: skip
 
-    examined = yield from told(resumable(try_, state, "trials", **known(len(plan))), of - 1)
-    return case.entry(proofs, transfer=cells, checks=examined)
+    examined = None
+    if checks:
+        examined = yield from told(resumable(try_, state, "trials", **known(len(plan))), of - 1)
+    whole = case.entry(proofs, transfer=cells, checks=examined)
+    yield Progress(of, of, best=whole)
+    return whole
 
 
 def _adaptive(
@@ -373,7 +389,8 @@ def summarize(entries: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any
     """What `entries`, those of the images that were answered, come to together.
 
     An image whose attacks did not come to their end counts as robust where none of those that did broke it: so it
-    stays an upper bound. `partial_images` says how many these are.
+    stays an upper bound. `untried` says at each epsilon how many these are, and `partial_images` of how many anything
+    is missing.
     """
     epsilons = parameters["epsilons"]
     summary: dict[str, Any] = {
@@ -381,8 +398,8 @@ def summarize(entries: Sequence[Mapping[str, Any]], parameters: Mapping[str, Any
         "partial_images": sum(bool(entry.get("partial")) for entry in entries),
         "norm": parameters["norm"],
         **_accuracies(entries, epsilons),
-        "note": UPPER_BOUND,
     }
+    summary["note"] = " ".join(filter(None, (_untried(summary), UPPER_BOUND)))
     if parameters.get("defense"):
         summary["lines"] = [
             {"name": name, **_accuracies([entry["lines"][i] for entry in entries], epsilons)}
@@ -412,11 +429,24 @@ def _accuracies(entries: Sequence[Mapping[str, Any]], epsilons: Sequence[float])
                 "epsilon": epsilon,
                 "top1": share(row["robust"] for row in rows),
                 "top5": share(row["robust_top5"] for row in rows),
+                "untried": sum(not row["tried"] for row in rows),
                 "broken_by": dict(Counter(row["broken_by"] for row in rows if row["broken_by"])),
             }
             for epsilon, rows in zip(epsilons, at, strict=True)
         ],
     }
+
+
+def _untried(summary: Mapping[str, Any]) -> str:
+    """Where attacks were cut short, what that means for the accuracy; and what to do. "" where none was."""
+    cut = {as_fraction(at["epsilon"]): at["untried"] for at in summary["accuracy"] if at["untried"]}
+    if not cut:
+        return ""
+    return (
+        f"Time or rows ran out: at epsilon {', '.join(cut)} not every attack was tried on {max(cut.values())} of "
+        f"{summary['images']} images. There they count as right, so accuracy is not measured; ask for a job (--job), "
+        "or give more deadline_s or max_rows."
+    )
 
 
 def _attack_method(name: str) -> Method[Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rakinglight.audit.statistics import share
+from rakinglight.errors import BadParameter
 from rakinglight.geometry import Geometry
 from rakinglight.method import Chosen
 from rakinglight.noise import Noise
@@ -49,36 +50,11 @@ def universal(
     clean = state["logits"] if state else (yield from scores(x))
     k = clean.argmax(1)
     order = Noise(seed).uniform(x.new_empty(n), 0, 1).argsort()
-    kept_aside = min(round(holdout * n), n - 1)
+    kept_aside = _kept_aside(n, holdout)
     held_out, given = order[:kept_aside], order[kept_aside:]
     judged_by = held_out if kept_aside else given
-
-    def rate(which: Tensor, after: Tensor) -> dict[str, Any] | None:
-        """How many of the images `which`, by place, have another first answer in the logits `after`, one an image."""
-        return share((after.argmax(1) != k)[which].tolist()) if len(which) else None
-
     counts = sorted({len(given), *(c for c in image_counts or _halves(len(given)) if c < len(given))}, reverse=True)
-    curve: list[dict[str, Any]] = list(state.get("curve", ()))
-    partial = False
-    for place, count in enumerate(counts):
-        if place < len(curve) or partial:
-            continue
-        chosen = given[:count]
-
-        def begin(state: State | None, chosen: Tensor = chosen) -> Algorithm[Tensor]:
-            return method.begin(x=x[chosen], k=k[chosen], noise=Noise(seed), state=state)
-
-        made = so_far(resumable(begin, state, f"of {count}", logits=clean, curve=curve))
-        try:
-            v, partial = yield from _as_part(made, place, len(counts))
-        except Stopped:
-            if not curve:
-                raise
-            partial = True  # what was made of more images is there
-            break
-        after = yield from scores(x, v)
-        curve = [*curve, {"images": count, "given": rate(chosen, after), "held_out": rate(held_out, after), "v": v}]
-
+    curve, partial = yield from _curve(method, x, clean, given, held_out, counts, seed, state)
     v = curve[0]["v"]
     after = yield from scores(x, v)
     noise = Noise(seed).normal(v)
@@ -111,9 +87,68 @@ def universal(
     return {"results": results, "summary": summary}
 
 
+def check_counts(image_counts: Sequence[int], n: int, holdout: float) -> None:
+    """Raise BadParameter for a count of more images than it is made of: n, but for those that are kept aside."""
+    given = n - _kept_aside(n, holdout)
+    for i, count in enumerate(image_counts):
+        if count > given:
+            detail = f"image_counts names {count}, and it is made of {given} of {n} images; name fewer, or send more."
+            raise BadParameter.at(f"/parameters/image_counts/{i}", detail)
+
+
+def _kept_aside(n: int, holdout: float) -> int:
+    """How many of n images it is judged by. One at least is left to make it of."""
+    return min(round(holdout * n), n - 1)
+
+
 def _halves(n: int) -> list[int]:
     """An eighth, a quarter and half of n images, where that is one at least."""
     return [n // part for part in (8, 4, 2) if n // part]
+
+
+def _curve(
+    method: Chosen[Tensor],
+    x: Tensor,
+    clean: Tensor,
+    given: Tensor,
+    held_out: Tensor,
+    counts: Sequence[int],
+    seed: int,
+    state: State,
+) -> Algorithm[tuple[list[dict[str, Any]], bool]]:
+    """What is made of so many of the `given` images, for each of `counts` anew, and how many images that fools.
+
+    x      [n, C, H, W], of which `given` and `held_out` are places
+    clean  [n, K], the logits of x
+    state  that of the whole run
+    Returns [{"images", "given", "held_out", "v"}], and whether it was stopped. Then some counts are left out, the last
+    ones, but never the first.
+    """
+    k = clean.argmax(1)
+
+    def rate(which: Tensor, after: Tensor) -> dict[str, Any] | None:
+        """How many of the images `which`, by place, have another first answer in the logits `after`, one an image."""
+        return share((after.argmax(1) != k)[which].tolist()) if len(which) else None
+
+    curve: list[dict[str, Any]] = list(state.get("curve", ()))
+    for place, count in list(enumerate(counts))[len(curve) :]:
+        chosen = given[:count]
+
+        def begin(state: State | None, chosen: Tensor = chosen) -> Algorithm[Tensor]:
+            return method.begin(x=x[chosen], k=k[chosen], noise=Noise(seed), state=state)
+
+        made = so_far(resumable(begin, state, f"of {count}", logits=clean, curve=curve))
+        try:
+            v, partial = yield from _as_part(made, place, len(counts))
+        except Stopped:
+            if not curve:
+                raise
+            return curve, True  # what was made of more images is there
+        after = yield from scores(x, v)
+        curve = [*curve, {"images": count, "given": rate(chosen, after), "held_out": rate(held_out, after), "v": v}]
+        if partial:
+            return curve, True
+    return curve, False
 
 
 def _as_part(algorithm: Algorithm[R], place: int, of: int) -> Algorithm[R]:

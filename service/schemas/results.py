@@ -27,6 +27,10 @@ _BY_EPSILON: Schema = {
         {
             "epsilon": NUMBER,
             "robust": {**BOOLEAN, "description": "The model is right, and no attack broke it."},
+            "tried": {
+                **BOOLEAN,
+                "description": "false: time or rows ran out before every attack was tried, and none had broken it.",
+            },
             "robust_top5": {**BOOLEAN, "description": "As top5 of the summary."},
             "broken_by": {**SOME_TEXT, "description": "A method, or of `auto` the part of it."},
             "distance": {**SOME_NUMBER, "description": "Of the picture that broke it."},

@@ -19,6 +19,11 @@ _ACCURACIES: Schema = {
                 "epsilon": NUMBER,
                 "top1": _SHARE,
                 "top5": _TOP5,
+                "untried": {
+                    **INTEGER,
+                    "description": "How many images count as right only because time or rows ran out before every "
+                    "attack was tried: while it is not 0, accuracy is not measured here.",
+                },
                 "broken_by": {
                     "type": "object",
                     "additionalProperties": INTEGER,
@@ -35,7 +40,7 @@ SUMMARIES: dict[str, Schema] = {
         "Over all images that were answered.",
         {
             "images": INTEGER,
-            "partial_images": {**INTEGER, "description": "Of which only some attacks were tried."},
+            "partial_images": {**INTEGER, "description": "Of which attacks, or checks, were not all tried."},
             "norm": TEXT,
             **_ACCURACIES,
             "note": TEXT,

@@ -13,7 +13,7 @@ from rakinglight.algorithms.deepfool import FURTHER, deepfool
 from rakinglight.algorithms.gradient_step import gradient_step
 from rakinglight.algorithms.lbfgs import lbfgs, minimized
 from rakinglight.algorithms.least_likely import least_likely
-from rakinglight.algorithms.linear import Ahead, least_changes, linear
+from rakinglight.algorithms.linear import least_changes, linear
 from rakinglight.algorithms.most_likely import most_likely
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.bridge import bridged
@@ -21,7 +21,7 @@ from rakinglight.engine import Engine
 from rakinglight.network import Network
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS, NormName
-from rakinglight.objectives import Goal, Logit, LogProbability
+from rakinglight.objectives import Ahead, Goal, Logit, LogProbability
 from rakinglight.queries import Gradient, Slope
 from tests.networks import network_of
 

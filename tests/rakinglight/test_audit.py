@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from rakinglight.audit.checks import CHECKS, checks
 from rakinglight.audit.statistics import share, wilson
-from rakinglight.audit.trials import ROWS_AN_EPSILON, ROWS_BESIDE, trials
+from rakinglight.audit.trials import FEW, MANY, QUERIES, trials
 from rakinglight.engine import Engine
 from rakinglight.network import Network
 from rakinglight.objectives import Goal
@@ -112,7 +112,8 @@ def test_a_network_whose_gradients_mislead_is_found_out_though_they_are_not_zero
 
 @pytest.mark.parametrize("name", AROUND)
 def test_an_image_s_trials_take_no_more_rows_than_is_said(name: str) -> None:
-    assert 0 < examined(name)[1] <= ROWS_AN_EPSILON * len(EPSILONS) + ROWS_BESIDE
+    each, beside = 2 + (FEW + 1) + (MANY + 1) + (QUERIES + 2), 1 + (MANY + 1)
+    assert 0 < examined(name)[1] <= each * len(EPSILONS) + beside
 
 
 # ── checks of outcomes made by hand ─────────────────────────────────────────────────────────────────────────────────

@@ -84,7 +84,7 @@ def test_a_photograph_of_another_size_is_seen_as_the_service_sees_it(client: Cli
 
 
 def test_what_needs_more_than_scores_is_refused(client: Client, digit: Array) -> None:
-    with pytest.raises(BadParameter, match="is asked as a black box, and answers no gradients"):
+    with pytest.raises(BadParameter, match=r"^lenet5-digits is asked as a black box, and answers no gradients"):
         client.model("lenet5-digits").saliency(digit, "gradient")
 
 

@@ -1,6 +1,7 @@
 """The command line: what a person reads, what a program reads, and what the exit code says."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -48,6 +49,29 @@ def closed_port() -> int:
 def size(path: Path) -> tuple[int, int]:
     with Image.open(path) as picture:
         return picture.size
+
+
+def test_who_has_read_enough_is_told_of_no_fault() -> None:
+    code = (
+        "from types import SimpleNamespace; import typer; from rakinglight.terminal import taught\n"
+        "with taught(SimpleNamespace(obj=False, params={}, command_path='rakinglight')):\n    typer.echo('a' * 100_000)"
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], stdout=writes, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writes)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_accuracy_that_is_not_measured_is_marked(folder: Path) -> None:
+    asked = ("--labels", '{"rank": 1}', "--method", "pgd", "--epsilon", "1/255", "--epsilon", "2/255", "--max-rows", 15)
+    shown = run("robustness", folder / "one.png", *asked, "--no-checks")
+    assert shown.exit_code == 0, shown.output
+    assert "not broken by then (partial)" in shown.output
+    assert ", 1 untried" in shown.output
+    assert "--job" in shown.output
 
 
 def test_the_version() -> None:

@@ -235,6 +235,7 @@ def test_ctrl_c_leaves_the_job_alone() -> None:
         (("jobs", "show", "job_of_nobody"), "There is no job 'job_of_nobody'"),
         (("jobs", "show", "../models"), "There is no"),
         (("datasets", "show", "ds_of_nobody"), "There is no dataset 'ds_of_nobody'"),
+        (("perturbations", "show", "pert_of_nobody"), "There is no perturbation 'pert_of_nobody'"),
         (("datasets", "add", "nowhere.zip"), "nowhere.zip: No such file"),
         (("datasets", "add", "one.png"), "no zip"),
         (("jobs", "list", "--state", "nonsense"), "nonsense"),
@@ -272,6 +273,20 @@ def test_a_folder_is_sent_and_asked_about(tmp_path: Path) -> None:
     assert "image-2" in done("jobs", "watch", later)
     assert done("datasets", "rm", name) == f"{name} is removed.\n"
     assert name not in done("datasets", "list")
+
+
+def test_a_perturbation_is_made_listed_applied_and_removed() -> None:
+    made = ("universal", "one.png", "two.png", "--method", "gradient", "--epsilon", "0.2", "--epochs", 1)
+    later = submitted(*made, "--restarts", 1)
+    name = json.loads(done("jobs", "watch", later, "--json"))["summary"]["id"]
+    assert name in done("perturbations", "list")
+    assert "small" in done("perturbations", "list")
+    assert "0.2 linf" in done("perturbations", "show", name)
+    assert json.loads(done("perturbations", "show", name, "--json"))["id"] == name
+    applied = ("attack", "one.png", "--model", "small", "--method", "universal", "--perturbation", name, "--json")
+    assert json.loads(done(*applied))["parameters"]["epsilon"] == 0.2
+    assert done("perturbations", "rm", name) == f"{name} is removed.\n"
+    assert name not in done("perturbations", "list")
 
 
 @pytest.mark.parametrize("link", ["cat/l.png", "dog"])

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from rakinglight.algorithms.deepfool import FURTHER, deepfool
-from rakinglight.algorithms.linear import Ahead
-from rakinglight.objectives import Goal
+from rakinglight.objectives import Ahead, Goal
 from rakinglight.queries import Forward, Gradient, Progress, Scores, Slope
 
 X = torch.full((1, 1, 2), 0.5, dtype=torch.float64)

@@ -9,6 +9,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import fields, is_dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -811,6 +812,39 @@ def test_a_run_that_computes_at_its_deadline_is_told_when_it_comes_back(engine: 
     finish(engine, run)
     assert isinstance(run.error, DeadlineExceeded)
     assert run.cost.rows == 1
+
+
+def test_work_in_parts_is_stopped_at_the_deadline_between_two_of_them(engine: Engine) -> None:
+    parts = itertools.count()
+
+    def for_ever() -> Algorithm[None]:
+        while True:
+            yield Compute(lambda: next(parts), stoppable=True)
+
+    run = engine.submit(Run(for_ever()))
+    while next(parts) < 20:
+        engine.step()
+    deadline_passes(run)
+    finish(engine, run)
+    assert isinstance(run.error, DeadlineExceeded)
+
+
+def test_who_has_much_to_compute_keeps_nobody_waiting(engine: Engine) -> None:
+    go_on, done = threading.Event(), list[str]()
+
+    def work(name: str) -> None:
+        go_on.wait(60)
+        done.append(name)
+
+    many = [engine.submit(Run(computing(partial(work, "much")), caller="much")) for _ in range(10)]
+    engine.step()
+    one = engine.submit(Run(computing(partial(work, "little")), caller="little"))
+    engine.step()
+    go_on.set()
+    finish(engine, one)
+    assert done.index("little") <= 3  # two were at work already
+    for run in many:
+        finish(engine, run)
 
 
 # ── from other threads ──────────────────────────────────────────────────────────────────────────────────────────────

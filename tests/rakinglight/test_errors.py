@@ -84,6 +84,7 @@ def test_fields_and_patience_appear_only_where_there_are_any() -> None:
         ("pdg", ["pgd", "fgsm"], "did you mean 'pgd'?"),
         ("quux", ["b", "a"], "there is 'a', 'b'."),
         ("zzz", [f"layer{i:02}" for i in range(20)], "'layer11' and 8 more."),
+        ("zzz", [f"layer{i:02}" for i in range(14)], "'layer12', 'layer13'."),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_near_ones(name: str, names: list[str], end: str) -> None:
@@ -113,7 +114,7 @@ def test_what_an_error_says_has_an_end_and_can_be_written() -> None:
     ("value", "words"),
     [
         ("8/255", "'8/255'"),
-        ({"rank": [1, 2.5, None]}, "{'rank': [1, 2.5, None]}"),
+        ({"rank": [1, 2.5, None]}, "{'rank': [1, 2.5, null]}"),
         ([0] * 10**6, "[0, 0, 0, 0, 0, 0, 0, 0, …]"),
         ({i: i for i in range(10**6)}, "{0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 7, …}"),
         ([[[["deep"]]]], "[[[…]]]"),

@@ -95,6 +95,11 @@ def test_what_is_compared_may_be_given_again(arguments: list[str], given: list[A
     assert (shown.exit_code, found) == (0, {"target": given}), shown.output
 
 
+def test_a_choice_that_there_is_not_is_refused_in_plain_words() -> None:
+    shown = CliRunner().invoke(program(WALK, {}), ["--norm", "l3"], env={"COLUMNS": "220"}).output
+    assert "Invalid value for '--norm': 'l3' is not one of 'linf', 'l2', 'l1'." in shown
+
+
 @pytest.mark.parametrize("arguments", [["--norm", "l3"], ["--steps", "many"], ["--size", "big"], ["--stepz", "3"]])
 def test_what_typer_can_tell_it_refuses(arguments: list[str]) -> None:
     assert CliRunner().invoke(program(WALK, {}), arguments).exit_code == 2
@@ -119,7 +124,7 @@ def test_every_parameter_of_every_method_has_one(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "read"), [("1,2", [1, 2]), ("[1, 2]", [1, 2]), ("1,2]", "1,2]"), ("left", "left"), ("", [])]
+    ("text", "read"), [("1,2", [1, 2]), ("[1, 2]", [1, 2]), ("1,2]", "1,2]"), ("left", "left"), ("", "")]
 )
 def test_a_list_needs_no_brackets(text: str, read: Any) -> None:
     assert listed(text) == read

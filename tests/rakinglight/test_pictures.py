@@ -176,22 +176,6 @@ def test_maps_that_share_a_scaling_have_one_legend() -> None:
     assert luminance(weak, 200, 200) < luminance(strong, 200, 200) - 50
 
 
-def curve(*values: float) -> dict[str, Any]:
-    return {"area": float(np.mean(values)), "curve": np.array(values, np.float32), "score": "probability"}
-
-
-@pytest.mark.parametrize("names", [("deletion",), ("insertion",), ("deletion", "insertion")], ids=" and ".join)
-def test_a_chart_has_a_line_of_its_colour_where_its_values_are(names: tuple[str, ...]) -> None:
-    chart = pictures.curves({name: curve(0.5, 0.5, 0.5) for name in names} | {"infidelity": {"value": 1.0}})
-    assert chart.size == pictures.CHART
-    shown = np.asarray(chart).astype(int)
-    for name in pictures.CURVES:
-        near = np.abs(shown - pictures.CURVES[name].colour).sum(2) < 30
-        assert near.any() == (name in names)
-    at = np.abs(shown[:380] - pictures.CURVES[names[-1]].colour).sum(2) < 30  # above the key
-    assert np.ptp(np.nonzero(at)[0]) < 4  # a level line
-
-
 def test_the_notes_of_a_panel_have_a_line_each() -> None:
     picture = Image.new("RGB", (100, 100))
     heights = [pictures.sheet([pictures.Panel(picture, "title", note)], width=100).height for note in ("", "a", "a\nb")]
@@ -239,3 +223,11 @@ def test_png_keeps_pixels_and_text() -> None:
     read = pictures.from_png(pictures.to_png(pictures.from_pixels(pixels), {"method": "pgd"}))
     np.testing.assert_array_equal(np.asarray(read), pixels)
     assert read.info["method"] == "pgd"
+
+
+def test_what_is_not_amplified_is_not_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pictures, "_caption", lambda width, words: said.append(words) or Image.new("RGB", (width, 1)))
+    for change in (128, 2):
+        pictures.perturbation(grey(4, 4, level=0), grey(4, 4, level=change))
+    assert said == ["the change, as it is; grey is none", "the change, 63 times amplified; grey is none"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rakinglight import catalogue, pictures, reply
+from rakinglight import catalogue, charts, pictures, reply
 from rakinglight.card import Card
 from rakinglight.errors import BadParameter, InternalError, NotAcceptable
 from rakinglight.results import Attack
@@ -72,7 +72,7 @@ def test_an_overlay_comes_with_its_scaling_by_name() -> None:
 
 
 def test_curves_are_drawn_of_what_was_evaluated() -> None:
-    assert pictures.from_png(finished("saliency", evaluated())["curves"]).size == pictures.CHART
+    assert pictures.from_png(finished("saliency", evaluated())["curves"]).size == charts.CHART
     assert "curves" not in finished("saliency", evaluated(), ("map",))
     only = explained() | {"evaluation": {"max_sensitivity": {"value": 0.5}}}
     assert "curves" not in finished("saliency", only)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rakinglight import catalogue, tables
+from rakinglight import catalogue, charts, tables
 from rakinglight.card import Card
 from rakinglight.engine import Engine
 from rakinglight.errors import BadParameter
@@ -202,9 +202,39 @@ def test_out_of_rows_it_tells_what_is_broken_by_then() -> None:
     assert cut.result["partial"]
     assert outcome(cut.result) == outcome(whole.result) == [True, False]
     assert "checks" not in cut.result
-    early = started(labels=FIRST, methods=["pgd"], epsilons=[0.9], max_rows=1)
-    assert early.result["partial"]
-    assert outcome(early.result) == [True]  # nothing has broken it
+
+
+def test_where_rows_ran_out_each_epsilon_says_whether_every_attack_was_tried_there() -> None:
+    near = [linf(FIRST) / 3, linf(FIRST) / 2]
+    whole = started(labels=FIRST, methods=["pgd"], epsilons=near, checks=False)
+    assert outcome(whole.result, "tried") == [True, True]
+    cut = started(labels=FIRST, methods=["pgd"], epsilons=[*near, 0.9], max_rows=whole.cost.rows - 3)
+    assert cut.result["partial"]
+    assert outcome(cut.result) == [True, True, True]  # nothing has broken it, and nothing could
+    assert outcome(cut.result, "tried") == [True, False, False]
+    broken = started(labels=FIRST, methods=["pgd"], epsilons=[*near, 0.9], max_rows=whole.cost.rows + 40)
+    assert outcome(broken.result, "tried") == [True, True, True]
+
+
+def test_rows_that_end_before_anything_is_tried_are_refused() -> None:
+    with pytest.raises(BadParameter, match="before there is anything to show"):
+        _ = started(labels=FIRST, methods=[SMALL_AUTO], epsilons=[0.9], max_rows=1).result
+    wrong = started(labels=SECOND, methods=[SMALL_AUTO], epsilons=[0.9], max_rows=1, checks=False)
+    assert outcome(wrong.result, "tried") == [True]  # it is broken without
+
+
+def test_its_progress_comes_to_its_end() -> None:
+    for checks in (True, False):
+        engine, told = Engine([NETWORK]), list[tuple[int, int]]()
+
+        def notify(news: Any, told: list[tuple[int, int]] = told) -> None:
+            if isinstance(news, Progress):
+                told.append((news.step, news.of))
+
+        said = {"labels": FIRST, "methods": ["fgsm"], "epsilons": [0.5, 0.9], "checks": checks}
+        run = engine.submit(Question("robustness", "abacus", GREY, None, said).begin(engine.networks, notify))
+        engine.run_until(lambda: run.over)  # noqa: B023
+        assert told[-1] == (2 + checks, 2 + checks)
 
 
 # ── the parameters ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -231,7 +261,7 @@ def test_the_reply_s_parameters_have_every_one_of_each_method_s_own() -> None:
         ({"labels": [0]}, "/parameters/labels", "1 values for 2 images"),
         ({"labels": [0, 9]}, "/parameters/labels", "9"),
         ({"labels": 0, "methods": ["pgg"]}, "/parameters/methods/0/method", "pgd"),
-        ({"labels": 0, "methods": []}, "/parameters/methods", "at least 1"),
+        ({"labels": 0, "methods": []}, "/parameters/methods", "one at least"),
         ({"labels": 0, "methods": ["most_likely"]}, "/parameters/methods/0/method", "most_likely"),
         ({"labels": 0, "methods": ["universal"]}, "/parameters/methods/0/method", "attack"),
         (
@@ -253,7 +283,7 @@ def test_the_reply_s_parameters_have_every_one_of_each_method_s_own() -> None:
         ({"labels": 0, "methods": ["lbfgs"]}, "/parameters/norm", "l2"),
         ({"labels": 0, "methods": ["pgd"], "epsilons": [1.5]}, "/parameters/epsilons", "8/255"),
         ({"labels": 0, "methods": ["pgd"], "epsilons": ["8%"]}, "/parameters/epsilons", "percentage"),
-        ({"labels": 0, "methods": ["pgd"], "epsilons": []}, "/parameters/epsilons", "at least 1"),
+        ({"labels": 0, "methods": ["pgd"], "epsilons": []}, "/parameters/epsilons", "one at least"),
         ({"labels": 0, "methods": ["pgd"], "norm": "l0"}, "/parameters/norm", "l2"),
     ],
 )
@@ -267,9 +297,18 @@ def test_what_cannot_be_done_is_refused_with_the_remedy(parameters: dict[str, An
 # ── over all images ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def entry(correct: bool, *robust: bool, broken_by: str = "pgd", partial: bool = False) -> dict[str, Any]:
+def entry(
+    correct: bool, *robust: bool, broken_by: str = "pgd", partial: bool = False, tried: float = 1
+) -> dict[str, Any]:
+    """Of an image; every attack was tried up to the epsilon `tried`."""
     rows = [
-        {"epsilon": e, "robust": r, "robust_top5": True, "broken_by": None if r or not correct else broken_by}
+        {
+            "epsilon": e,
+            "robust": r,
+            "tried": e <= tried,
+            "robust_top5": True,
+            "broken_by": None if r or not correct else broken_by,
+        }
         for e, r in zip((0.1, 0.2), robust, strict=True)
     ]
     found = {"correct": correct, "correct_top5": True, "epsilons": rows}
@@ -313,6 +352,37 @@ def test_the_summary_says_of_how_many_images_only_a_part_was_tried() -> None:
     found = [entry(True, True, True), entry(True, True, True, partial=True)]
     summary = ROBUSTNESS.summarize(found, {"epsilons": [0.1, 0.2], "norm": "linf", "checks": False})
     assert (summary["images"], summary["partial_images"]) == (2, 1)
+    assert [at["untried"] for at in summary["accuracy"]] == [0, 0]  # only checks are missing
+
+
+def test_accuracy_that_is_not_measured_says_so_everywhere() -> None:
+    digit = {"index": 0, "label": "ash", "probability": 0.9}
+    found = [entry(True, True, True, partial=True, tried=0.1), entry(True, True, False)]
+    found = [{**one, "label": digit, "prediction": digit} for one in found]
+    summary = ROBUSTNESS.summarize(found, {"epsilons": [0.1, 0.2], "norm": "linf", "checks": False})
+    assert [at["untried"] for at in summary["accuracy"]] == [0, 1]
+    assert "at epsilon 0.2 not every attack was tried on 1 of 2 images" in summary["note"]
+    assert "--job" in summary["note"]
+    assert summary["note"].endswith(UPPER_BOUND)
+    cut, whole = answers({"operation": "robustness", "results": found, "summary": summary})
+    assert (cut.tried, cut.untried) == ({0.1: True, 0.2: False}, {0.1: 0, 0.2: 1})
+    assert (str(cut), str(whole)) == ("not broken by then (partial)", "broken at 0.2 by pgd")
+    (drawn,) = tables.summarized("robustness", summary)
+    assert [str(cell).endswith(", 1 untried") for cell in drawn.columns[1].cells] == [False, False, True]
+    rows = tables.answered("robustness", ["a.png", "b.png"], [cut, whole])
+    assert list(rows.columns[2].cells) == ["not broken by then (partial)", "broken"]
+    measured = {**summary, "accuracy": [{**at, "untried": 0} for at in summary["accuracy"]]}
+    # A line more below, which says so.
+    assert charts.accuracy(summary).height > charts.accuracy(measured).height
+
+
+def test_the_table_says_on_how_many_images_the_checks_are_made() -> None:
+    missing = {"epsilons": [0.1, 0.2], "norm": "linf", "checks": True}
+    tried: dict[str, Any] = {"gradient": 1.0, "unbounded": True}
+    tried |= {kind: [False, False] for kind in ("one_step", "few_steps", "many_steps", "black_box")}
+    found = [{**entry(True, True, True), "checks": tried}, entry(True, True, True, partial=True)]
+    checked = tables.summarized("robustness", ROBUSTNESS.summarize(found, missing))[-1]
+    assert [column.header for column in checked.columns][1] == "passed on 1"
 
 
 # ── LeNet-5 ─────────────────────────────────────────────────────────────────────────────────────────────────────────

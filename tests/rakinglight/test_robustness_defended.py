@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rakinglight import catalogue, pictures, tables
+from rakinglight import catalogue, charts, tables
 from rakinglight.engine import Engine
 from rakinglight.errors import BadParameter
 from rakinglight.network import Network
@@ -188,9 +188,11 @@ def test_from_any_state_it_comes_to_the_same_at_the_same_cost() -> None:
 
 
 def test_out_of_rows_it_tells_what_is_broken_by_then() -> None:
-    cut = asked(labels=FIRST, methods=["fgsm"], epsilons=[0.9], defense="jpeg", max_rows=2)
+    cut = asked(labels=FIRST, methods=["fgsm"], epsilons=[0.9], defense="jpeg", max_rows=8)
     assert cut.result["partial"]
-    assert robust(cut.result)["all"] == [True]
+    assert (robust(cut.result)["all"], robust(cut.result)["adaptive"]) == ([False], [True])
+    lines = {line["name"]: line["epsilons"][0]["tried"] for line in cut.result["lines"]}
+    assert lines == {"undefended": True, "rounded": True, "oblivious": True, "adaptive": False}
 
 
 # ── over all images ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -212,8 +214,8 @@ def test_the_summary_has_each_line_and_so_have_the_table_and_the_chart() -> None
     drawn = tables.summarized("robustness", summary)[1]
     assert [column.header for column in drawn.columns] == ["epsilon", *LINES]
     assert [next(iter(column.cells)) for column in drawn.columns] == ["clean", *["50.0% (9.5% to 90.5%)"] * 4]
-    chart = {tuple(pixel) for pixel in np.asarray(pictures.accuracy(summary)).reshape(-1, 3).tolist()}
-    assert {curve.colour for curve in pictures.LINES.values()} <= chart
+    chart = {tuple(pixel) for pixel in np.asarray(charts.accuracy(summary)).reshape(-1, 3).tolist()}
+    assert {curve.colour for curve in charts.LINES.values()} <= chart
 
 
 @pytest.mark.parametrize(

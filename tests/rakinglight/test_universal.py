@@ -20,8 +20,10 @@ from rakinglight.errors import BadParameter
 from rakinglight.geometry import Geometry
 from rakinglight.network import Network
 from rakinglight.noise import Noise
+from rakinglight.norms import NORMS
 from rakinglight.queries import Forward, Gradient, Progress, Scores, Slope
 from rakinglight.question import Question
+from rakinglight.relays import relayed
 from rakinglight.results import Progress as Told
 from rakinglight.results import Universal
 from rakinglight.states import to_arrays, to_tensors
@@ -84,6 +86,28 @@ def test_deepfool_leaves_alone_who_is_fooled_already() -> None:
     assert not done.value.value.any()
 
 
+def test_deepfool_asks_about_no_row_twice(lenet: Network) -> None:
+    asked: list[bytes] = []
+
+    def noted(query: Any) -> Any:
+        if isinstance(query, Forward) and query.single:
+            asked.append(query.batch.numpy().tobytes())
+        return query
+
+    x = drawn(4)
+    Engine([lenet]).drive(relayed(deepfool(x, answers(lenet, x), Noise(0), epsilon=0.1, epochs=1), noted))
+    assert len(asked) == len(set(asked)) > 4
+
+
+def test_in_l2_a_later_start_is_in_the_ball_and_not_on_it() -> None:
+    state = {"step": 1, "of": 2, "objective": 0.0, "best": GREY[0] * 0, "order": torch.tensor([0]), "rate": 1.0}
+    state |= {"noise": Noise(0).state, "delta": state["best"]}
+    run = gradient(GREY[:1], K[:1], Noise(0), state, norm="l2", epsilon=0.2, epochs=1, restarts=2)
+    start = next(run).rows - GREY[:1]
+    torch.testing.assert_close(start[0], NORMS["l2"].random(Noise(0), GREY[0], 0.2), atol=1e-7, rtol=0)
+    assert 0 < float(NORMS["l2"].size(start)) < 0.2 - 1e-3
+
+
 # ── on digits ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -104,7 +128,12 @@ def test_it_fools_many_times_as_many_held_out_digits_as_noise_does(
 
 
 @pytest.mark.parametrize(
-    ("method", "options"), [(deepfool, {"epochs": 2}), (gradient, {"batch_size": 3, "restarts": 2})]
+    ("method", "options"),
+    [
+        (deepfool, {"epochs": 2}),
+        (deepfool, {"epochs": 5, "fooling_rate": 0.1}),  # which is reached before
+        (gradient, {"batch_size": 3, "restarts": 2}),
+    ],
 )
 def test_a_run_that_is_taken_up_ends_with_the_same_bits(lenet: Network, method: Any, options: dict[str, Any]) -> None:
     x = drawn(8)
@@ -117,9 +146,8 @@ def test_a_run_that_is_taken_up_ends_with_the_same_bits(lenet: Network, method: 
 
     options |= {"norm": "l2", "epsilon": 2.0}
     whole = Engine([lenet]).drive(method(x, k, Noise(0), **options), notify=keep)
-    assert torch.equal(
-        Engine([lenet]).drive(method(x, k, Noise(0), to_tensors(states[len(states) // 2]), **options)), whole
-    )
+    for state in (states[len(states) // 2], states[-1]):
+        assert torch.equal(Engine([lenet]).drive(method(x, k, Noise(0), to_tensors(state), **options)), whole)
     assert float(whole.norm()) <= 2.0 + 1e-6
 
 

@@ -169,7 +169,7 @@ def four_bytes(**changes: Any) -> dict[str, Any]:
     ("tensor", "message"),
     [
         pytest.param(four_bytes(dtype="complex64"), "dtype 'complex64' is not one of bool, float16", id="dtype"),
-        pytest.param(four_bytes(dtype=None), "dtype None is not one of", id="no dtype"),
+        pytest.param(four_bytes(dtype=None), "dtype null is not one of", id="no dtype"),
         pytest.param(four_bytes(shape=[0]), r"shape \[0\] is not a list of at most 8 positive integers", id="zero"),
         pytest.param(four_bytes(shape=[-4]), r"shape \[-4\] is not", id="negative"),
         pytest.param(four_bytes(shape=[2.0, 2]), r"shape \[2.0, 2\] is not", id="float"),

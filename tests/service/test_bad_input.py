@@ -256,3 +256,47 @@ async def test_so_does_a_response_by_grpc(house: House) -> None:
 def test_the_reply_of_every_operation_has_the_seed() -> None:
     for name in catalogue.OPERATIONS:
         assert "seed" in rakinglight_pb2.DESCRIPTOR.message_types_by_name[f"{name.title()}Response"].fields_by_name
+
+
+# ── what a mistake is answered with ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("operation", "fields", "pointer", "words"),
+    [
+        ("attack", [("steps", "ten")], "/parameters/steps", "steps is 'ten': it is no number"),
+        ("attack", [("method", "pgd"), ("steps", "2.5")], "/parameters/steps", "steps is 2.5: input should be a valid"),
+        ("attack", [("image", "docs/chelsea.jpg")], "/images/1", "A file needs an @ before its name"),
+    ],
+    ids=["a word for a number", "a part of a step", "a file's name for the file"],
+)
+async def test_a_form_is_told_what_a_form_can_do(
+    house: House, operation: str, fields: list[tuple[str, str]], pointer: str, words: str
+) -> None:
+    fields = fields if operation != "attack" or fields[0][0] == "method" else [("method", "pgd"), *fields]
+    answer = await send(house, operation, fields)
+    assert_refused(answer, 422, pointer)
+    assert words in answer.json()["detail"]
+
+
+async def test_a_parameter_beside_the_images_is_told_where_it_belongs(house: House) -> None:
+    answer = await post(house, "robustness", f'{{"images": {IMAGES}, "labels": [1]}}')
+    assert_refused(answer, 422, "/labels")
+    assert "'labels' is not known beside the images: what a method takes stands in `parameters`" in answer.text
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("defense", "jpeg,bit_depth"), ("layers", "0,3")],
+        [("defense", "jpeg"), ("defense", "bit_depth"), ("layers", "0"), ("layers", "3")],
+        [("defense", '{"name": "jpeg"}'), ("defense", '{"name": "bit_depth"}'), ("layers", "0,3")],
+    ],
+    ids=["with commas", "one field each", "as JSON"],
+)
+async def test_a_form_lists_values_with_commas_or_in_a_field_each(house: House, fields: list[tuple[str, str]]) -> None:
+    answer = await send(house, "classify", fields)
+    assert answer.status_code == 200, answer.text
+    parameters = answer.json()["parameters"]
+    assert [step["name"] for step in parameters["defense"]] == ["jpeg", "bit_depth"]
+    assert parameters["layers"] == ["0", "3"]

@@ -324,6 +324,10 @@ async def test_unknown_routes_and_verbs_are_problems_too(house: House) -> None:
     answer = await house.client.put(CLASSIFY)
     assert_problem(answer, 405, "METHOD_NOT_ALLOWED")
     assert answer.headers["allow"] == "POST"
+    several = await house.client.put("/api/v1/perturbations/pert_0123456789abcdefghij")
+    assert_problem(several, 405, "METHOD_NOT_ALLOWED")
+    assert several.headers["allow"] == "DELETE, GET"
+    assert several.json()["detail"] == "PUT is not answered here, only DELETE, GET."
 
 
 # ── around every request ────────────────────────────────────────────────────────────────────────────────────────────

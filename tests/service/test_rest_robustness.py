@@ -62,6 +62,13 @@ async def test_behind_a_defence_each_line_is_in_the_reply_as_its_schema_says(hou
     assert [one["name"] for one in found["parameters"]["defense"]] == ["median_blur", "jpeg"]
 
 
+async def test_an_accuracy_that_nobody_attacked_is_no_answer(house: House) -> None:
+    body = {"images": [base64_of(PICTURES[0])], "parameters": PARAMETERS, "max_rows": 1}
+    refused = await house.client.post(ROBUSTNESS, json=body)
+    assert refused.status_code == 422, refused.text
+    assert "before there is anything to show" in refused.json()["detail"]
+
+
 async def test_the_picture_is_the_one_chart_of_all_images(house: House) -> None:
     members = reply.from_json((await ask(house)).json())
     picture = (await ask(house, accept="image/png")).content

@@ -91,6 +91,28 @@ async def test_it_is_kept_under_an_id_and_applied_by_it(house: House) -> None:
     np.testing.assert_allclose(x_adv, np.clip(x + v, 0, 1), atol=1e-6)
 
 
+async def test_what_an_attack_leaves_out_is_what_it_was_made_with(house: House) -> None:
+    summary = (await made(house))["summary"]
+    said = {"images": IMAGES[:1], "method": "universal", "parameters": {"perturbation": summary["id"]}}
+    answer = (await house.client.post(ATTACK, json=said)).json()
+    assert (answer["parameters"]["norm"], answer["parameters"]["epsilon"]) == ("linf", 0.3)
+    assert 10 / 255 < summary["distance"]["linf"] == pytest.approx(answer["results"][0]["exact"]["distance"]["linf"])
+
+    said["parameters"] = {"perturbation": summary["id"], "epsilon": 0.1}
+    smaller = (await house.client.post(ATTACK, json=said)).json()
+    assert smaller["parameters"]["epsilon"] == 0.1
+    said["parameters"] = {"perturbation": summary["id"], "norm": "l2"}
+    problem = assert_problem(await house.client.post(ATTACK, json=said), 422, "BAD_PARAMETER")
+    assert "was made in linf with epsilon 0.3; to cut it in another norm, say the epsilon." in problem["detail"]
+
+
+async def test_it_cannot_be_made_of_more_images_than_there_are(house: House) -> None:
+    answer = await house.client.post(UNIVERSAL, json=ASKED | {"parameters": {"image_counts": [8, 9]}})
+    problem = assert_problem(answer, 422, "BAD_PARAMETER")
+    assert problem["errors"][0]["pointer"] == "/parameters/image_counts/1"
+    assert "names 9, and it is made of 8 of 10 images" in problem["detail"]
+
+
 async def test_it_is_tried_on_other_models(house: House) -> None:
     result = await made(house, parameters={**ASKED["parameters"], "epsilon": 1, "models": ["neighbour"]})
     valid(result, {"$ref": "#/components/schemas/UniversalReply"})

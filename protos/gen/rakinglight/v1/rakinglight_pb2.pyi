@@ -1296,18 +1296,20 @@ class TransferTrial(_message.Message):
     def __init__(self, made_on: _Optional[str] = ..., tried_on: _Optional[str] = ..., correct: bool = ..., fooled: bool = ...) -> None: ...
 
 class RobustnessAt(_message.Message):
-    __slots__ = ("epsilon", "robust", "robust_top5", "broken_by", "distance")
+    __slots__ = ("epsilon", "robust", "robust_top5", "broken_by", "distance", "tried")
     EPSILON_FIELD_NUMBER: _ClassVar[int]
     ROBUST_FIELD_NUMBER: _ClassVar[int]
     ROBUST_TOP5_FIELD_NUMBER: _ClassVar[int]
     BROKEN_BY_FIELD_NUMBER: _ClassVar[int]
     DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    TRIED_FIELD_NUMBER: _ClassVar[int]
     epsilon: float
     robust: bool
     robust_top5: bool
     broken_by: str
     distance: float
-    def __init__(self, epsilon: _Optional[float] = ..., robust: bool = ..., robust_top5: bool = ..., broken_by: _Optional[str] = ..., distance: _Optional[float] = ...) -> None: ...
+    tried: bool
+    def __init__(self, epsilon: _Optional[float] = ..., robust: bool = ..., robust_top5: bool = ..., broken_by: _Optional[str] = ..., distance: _Optional[float] = ..., tried: bool = ...) -> None: ...
 
 class RobustnessTrials(_message.Message):
     __slots__ = ("gradient", "one_step", "few_steps", "many_steps", "black_box", "unbounded")
@@ -1390,7 +1392,7 @@ class Accuracy(_message.Message):
     def __init__(self, top1: _Optional[_Union[Share, _Mapping]] = ..., top5: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
 
 class AccuracyAt(_message.Message):
-    __slots__ = ("epsilon", "top1", "top5", "broken_by")
+    __slots__ = ("epsilon", "top1", "top5", "broken_by", "untried")
     class BrokenByEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1402,11 +1404,13 @@ class AccuracyAt(_message.Message):
     TOP1_FIELD_NUMBER: _ClassVar[int]
     TOP5_FIELD_NUMBER: _ClassVar[int]
     BROKEN_BY_FIELD_NUMBER: _ClassVar[int]
+    UNTRIED_FIELD_NUMBER: _ClassVar[int]
     epsilon: float
     top1: Share
     top5: Share
     broken_by: _containers.ScalarMap[str, int]
-    def __init__(self, epsilon: _Optional[float] = ..., top1: _Optional[_Union[Share, _Mapping]] = ..., top5: _Optional[_Union[Share, _Mapping]] = ..., broken_by: _Optional[_Mapping[str, int]] = ...) -> None: ...
+    untried: int
+    def __init__(self, epsilon: _Optional[float] = ..., top1: _Optional[_Union[Share, _Mapping]] = ..., top5: _Optional[_Union[Share, _Mapping]] = ..., broken_by: _Optional[_Mapping[str, int]] = ..., untried: _Optional[int] = ...) -> None: ...
 
 class Share(_message.Message):
     __slots__ = ("value", "low", "high", "count", "of")
