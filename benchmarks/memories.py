@@ -25,7 +25,7 @@ METHODS: dict[str, Any] = {"PGD-40": {"method": "pgd", "parameters": PGD_40}, "`
 COUNT, CLEAN = 200, 500
 HEAD = (
     "power",
-    "clean, of 500",
+    "clean",
     "attacked",
     *(f"{method} at {epsilon:g}" for method in METHODS for epsilon in EPSILONS),
     "checks that failed",

@@ -45,7 +45,7 @@ async def test_json_is_answered_with_json(house: House) -> None:
         "model", "operation", "method", "parameters", "seed", "results", "cost", "answered_by", "elapsed_ms",
         "request_id",
     ]  # fmt: skip
-    assert said["parameters"] == {"top_k": 2, "layers": []}
+    assert said["parameters"] == {"top_k": 2, "layers": [], "defense": [], "detector": False}
     (result,) = said["results"]
     assert [set(p) for p in result["predictions"]] == [{"index", "label", "probability", "logit"}] * 2
     assert result["geometry"] == {"original": [20, 30], "resized": [8, 12], "crop": [0, 2, 8, 8]}
