@@ -70,15 +70,15 @@ def called(service: Service, path: str, body: Any = None) -> tuple[int, dict[str
             return e.code, json.load(e)
 
 
-def attack(service: Service, steps: int, images: int = 2, restarts: int = 1) -> tuple[int, dict[str, Any]]:
-    parameters = {"steps": steps, "random_start": True, "restarts": restarts}
+def attack(service: Service, steps: int, images: int = 2) -> tuple[int, dict[str, Any]]:
+    parameters = {"steps": steps, "random_start": True}
     body = {"images": [PNG] * images, "method": "pgd", "parameters": parameters, "seed": 7}
     return called(service, "/api/v1/models/lenet5-digits/attack", body)
 
 
 def submitted(service: Service) -> str:
     """An attack on digits that takes longer than another service takes to start."""
-    status, job = attack(service, 1000, images=3, restarts=3)
+    status, job = attack(service, 1000, images=3)
     assert status == 202, job
     return str(job["id"])
 
@@ -136,6 +136,8 @@ def test_whoever_is_killed_it_ends_with_the_same_bits(homes: Homes, alone: str) 
         job_process(service).kill()
         service.until(lambda: job_of(service, job)["attempts"] == 2)
         (engine,) = [one for one in service.processes if "rakinglight.socket_host" in one.cmdline()]
+        at = step_of(service, job)
+        service.until(lambda: step_of(service, job) != at)  # it is aboard again
         at = step_of(service, job)
         engine.kill()
         service.until_it_says("lost its worker", 10)
