@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Array = np.ndarray[Any, Any]
+Distance = dict[str, float | int]
 R = TypeVar("R")
 
 #: Steps of whole levels inside a ball, before a picture is given up.
@@ -55,7 +56,7 @@ class Verdict:
 
     logits: Tensor
     reached: bool
-    distance: dict[str, float | int]
+    distance: Distance
     rate: float
 
 
@@ -92,6 +93,10 @@ class FrontDoor:
         self.gradients = gradients and subject.card.differentiable
         self._base: Array = subject.x.numpy()
         self._stopped = False
+
+    def holds(self, distance: Distance) -> bool:
+        """Whether what is so far from the untouched image is in the ball, but for float32's error."""
+        return self.epsilon is None or distance[self.norm] <= self.epsilon * (1 + 1e-5) + 1e-6
 
     def exact(self, x: Tensor) -> Algorithm[Verdict]:
         """The verdict on floats x [C, H, W] as they are. One row; a run that is told to stop asks for it again."""
@@ -239,7 +244,7 @@ class FrontDoor:
     def _verdict(self, x: Tensor, answers: Tensor) -> Verdict:
         """The verdict on x, given the logits of each draw, [n, K]."""
         far = distance(self.subject.x, x)
-        inside = self.epsilon is None or far[self.norm] <= self.epsilon * (1 + 1e-5) + 1e-6  # float32's error
+        inside = self.holds(far)
         logits, there = together(answers), self.goal.reached(answers)
         return Verdict(logits, inside and bool(self.goal.reached(logits)), far, inside * float(there.double().mean()))
 
@@ -264,7 +269,7 @@ class _Tries:
         return False, float(self.door.goal.loss(picture.logits[None])[0])
 
 
-def distance(x: Tensor, picture: Tensor) -> dict[str, float | int]:
+def distance(x: Tensor, picture: Tensor) -> Distance:
     """How far `picture` is from `x`: linf and l2 in units of [0, 1] over all values, l0 in pixels that changed.
 
     Counted in grey levels: what is within float32's error of a whole number of them is that number, so that a picture

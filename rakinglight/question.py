@@ -1,8 +1,8 @@
 """A question: one operation on one image of one model, as it crosses from a door to an engine.
 
 A request about sixteen images becomes sixteen questions; of an operation that is about all images together, one. What
-a door has checked it need not check again, but the
-engine's side builds the same parameter model from it, so an engine never trusts its mail.
+a door has checked it need not check again, but the engine's side builds the same parameter model from it, so an engine
+never trusts its mail.
 """
 
 from __future__ import annotations

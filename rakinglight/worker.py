@@ -10,6 +10,7 @@ A mailbox holds the newest progress and at most one last frame, so who collects 
 
 from __future__ import annotations
 
+import atexit
 import logging
 import math
 import os
@@ -31,6 +32,9 @@ from rakinglight.states import to_arrays
 from rakinglight.wire import Frame
 
 log = logging.getLogger("rakinglight.worker")
+
+#: Seconds for which a process that ends waits for the pass under way, which might hang.
+LONGEST_GOODBYE_S = 10.0
 
 
 @dataclass(eq=False)
@@ -62,9 +66,11 @@ class Worker:
         self._mail: dict[str, Mailbox] = {}
         self._arrived = threading.Condition()
         self._stopping = threading.Event()
-        # A daemon, so that a host whose own work has ended can leave.
+        # A daemon, so that a host whose own work has ended can leave; but not in the middle of a pass. Python ends a
+        # daemon where it next wants the interpreter, and with torch's C++ on its stack that aborts the process.
         self._thread = threading.Thread(target=self._drive, name="engine", daemon=True)
         self._thread.start()
+        atexit.register(self.stop, LONGEST_GOODBYE_S)
 
     def __repr__(self) -> str:
         return f"<Worker of {', '.join(self.engine.networks)}: {len(self._mail)} tickets>"
@@ -124,11 +130,12 @@ class Worker:
             "networks": {name: _described(network) for name, network in engine.networks.items()},
         }
 
-    def stop(self) -> None:
-        """Cancel every run and end the thread."""
+    def stop(self, timeout: float | None = None) -> None:
+        """Cancel every run and end the thread; wait for that, `timeout` seconds at most."""
+        atexit.unregister(self.stop)
         self._stopping.set()
         self.engine.wake()
-        self._thread.join()
+        self._thread.join(timeout)
 
     # ── on the engine's thread ──────────────────────────────────────────────────────────────────────────────────────
 

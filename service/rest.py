@@ -115,12 +115,12 @@ def _add_service_routes(app: FastAPI, core: Core) -> None:
     @app.get("/openapi.json")
     async def openapi_json(request: Request) -> Response:
         visit_of(request).operation = "docs"
-        return JSONResponse(app.openapi())
+        return JSONResponse(await asyncio.to_thread(app.openapi))
 
     @app.get("/docs")
     async def docs(request: Request) -> Response:
         visit_of(request).operation = "docs"
-        html, policy = page(app.openapi())
+        html, policy = page(await asyncio.to_thread(app.openapi))
         return HTMLResponse(html, headers={"Content-Security-Policy": policy})
 
 

@@ -7,9 +7,9 @@ from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal
 from rakinglight.parameters import Candidates, Epochs, FoolingRate, MostSteps, NormChoice, Overshoot, PositiveEpsilon
+from rakinglight.perturbed import scores
 from rakinglight.queries import Algorithm, Forward, Progress, Scores, State
 from rakinglight.relays import relayed, silent
-from rakinglight.universal import scores
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -6,8 +6,8 @@ from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import CrossEntropy
 from rakinglight.parameters import BatchSize, Epochs, NormChoice, PositiveEpsilon, Restarts, TenthStepSize
+from rakinglight.perturbed import scores
 from rakinglight.queries import Algorithm, Gradient, Progress, State
-from rakinglight.universal import scores
 
 if TYPE_CHECKING:
     from torch import Tensor

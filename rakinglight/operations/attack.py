@@ -103,7 +103,7 @@ def attack(
         result["note"] = (
             f"Rounded to grey levels nothing is left of the perturbation; epsilon {epsilon:g} is too small."
         )
-    elif epsilon is not None and picture.distance[norm] > epsilon * (1 + 1e-5) + 1e-6:
+    elif epsilon is not None and not last.holds(picture.distance):
         result["note"] = (
             f"The image is not made of grey levels, and no 8-bit picture is within {epsilon:g} of it: this one is "
             f"{picture.distance[norm]:.3g} away."

@@ -13,10 +13,10 @@ from rakinglight.method import Chosen
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.parameters import Holdout, ImageCounts, OtherModels
+from rakinglight.perturbed import scores
 from rakinglight.queries import Algorithm, Compute, Progress, State, Stopped
 from rakinglight.relays import relayed, resumable, so_far
 from rakinglight.subject import Subject
-from rakinglight.universal import scores
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -1,5 +1,6 @@
 """The client with no service: the same names, the same replies."""
 
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -68,6 +69,20 @@ def test_a_job_can_be_cancelled(model: Model, digit: Array) -> None:
     job.cancel()
     with pytest.raises(JobCancelled):
         job.result(timeout=10)
+
+
+def test_a_process_may_end_in_the_middle_of_a_pass(archive_store: Path) -> None:
+    code = """
+import sys, threading, time, rakinglight
+from model_store.digits import pictures
+
+model, digit = rakinglight.local(sys.argv[1]).model("lenet5-digits"), pictures("test")[0][0].transpose(1, 2, 0)
+model.classify(digit)
+threading.Thread(target=lambda: model.attack(digit, "pgd", epsilon=0.01, steps=1000), daemon=True).start()
+time.sleep(0.3)
+"""
+    ended = subprocess.run([sys.executable, "-c", code, str(archive_store)], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 0, ended.stderr
 
 
 def test_it_checks_what_the_service_checks(model: Model, digit: Array) -> None:
