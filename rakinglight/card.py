@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rakinglight.errors import BadParameter, NotFound, near
+
+#: What a model answers, from the most to the least.
+Tells = Literal["logits", "probabilities", "labels"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +23,8 @@ class Card:
     labels       one name a class, in the order of the logits; names may repeat (ImageNet has two "crane")
     layers       name -> output shape of one image, in the order of the forward pass
     differentiable  False for an ONNX file: every `Forward` method works, no `Gradient` does
-    tells_logits  False for a black box that tells probabilities alone: only their ratios are known of the logits
+    tells        what it answers: "logits"; of a black box it may be "probabilities" alone, or "labels": then all that
+                 is known of its logits is which is the largest
     detector     the share of clean images that its detector of adversarial ones rejects; None: it has no detector
     sha256       of the weights (the ONNX file, where there is nothing else)
     """
@@ -36,7 +40,7 @@ class Card:
     resize: int = 0
     layers: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     differentiable: bool = True
-    tells_logits: bool = True
+    tells: Tells = "logits"
     detector: float | None = None
 
     def to_json(self) -> str:
@@ -47,6 +51,7 @@ class Card:
         raw: dict[str, Any] = json.loads(text)
         for name in ("input_shape", "mean", "std", "labels"):
             raw[name] = tuple(raw[name])
+        raw.pop("tells_logits", None)  # as `tells` was called while there were no labels alone; an archive tells logits
         raw["layers"] = {k: tuple(v) for k, v in raw["layers"].items()}
         return Card(**raw)
 
@@ -101,7 +106,7 @@ class Card:
 
     def check_score(self, score: str) -> None:
         """Raise BadParameter for the logit of a model that does not tell it."""
-        if score == "logit" and not self.tells_logits:
+        if score == "logit" and self.tells == "probabilities":
             raise BadParameter.at(
                 "/parameters/score",
                 f"{self.name} tells probabilities and no logits; ask for score probability or log_probability.",

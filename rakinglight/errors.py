@@ -15,7 +15,9 @@
     │   ├── BadParameter             422  a value is out of range, unknown, or contradicts another
     │   ├── NotADataset              422  the bytes are no dataset that this service takes
     │   ├── RunKillsWorker           422  this run ended every worker that it boarded
-    │   └── JobCancelled             409  somebody cancelled the job before there was anything to show
+    │   ├── JobCancelled             409  somebody cancelled the job before there was anything to show
+    │   ├── RateLimited              429  more images in a minute than the key may send
+    │   └── BudgetSpent              429  more images than the key has left
     ├── Unavailable                  503  waiting helps
     │   ├── Overloaded               503  more work is waiting than can be taken on
     │   ├── EngineAway               503  no worker is there to answer
@@ -164,6 +166,16 @@ class RunKillsWorker(CallerError):
 class JobCancelled(CallerError):
     status, code, title = 409, "JOB_CANCELLED", "The job was cancelled before there was anything to show"
     grpc_status = "CANCELLED"
+
+
+class RateLimited(CallerError):
+    status, code, title = 429, "RATE_LIMITED", "More was asked than this key may at once"
+    grpc_status = "RESOURCE_EXHAUSTED"
+
+
+class BudgetSpent(CallerError):
+    status, code, title = 429, "BUDGET_SPENT", "The budget of this key does not reach"
+    grpc_status = "RESOURCE_EXHAUSTED"
 
 
 class Unavailable(RakinglightError):

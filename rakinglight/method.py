@@ -5,11 +5,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from rakinglight.queries import Algorithm
 
 R = TypeVar("R")
+#: What an algorithm wants to know, from the most to the least.
+Asks = Literal["gradients", "scores", "labels"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class Method(Generic[R]):
               adds to the score. Not so of `sliding`, whose numbers by channel are the drops of whole windows, each
               counted for every value that it covers
     fools     of an attack, whether it wants the model to be wrong: then its result has a verdict
-    scores_only  of an attack, that it asks no gradient of the model that judges it: nor does the repair of its picture
+    asks      what it has to be told by the model: "gradients", "scores", or no more than "labels". Of an attack, by the
+              model that judges it; the repair of its picture asks for no more
     """
 
     algorithm: Callable[..., Algorithm[R]]
@@ -34,7 +37,7 @@ class Method(Generic[R]):
     fits: Callable[..., object] | None = None
     signed: bool = True
     fools: bool = True
-    scores_only: bool = False
+    asks: Asks = "gradients"
 
     @property
     def name(self) -> str:

@@ -58,7 +58,7 @@ class BlackBox(InProcess):
 
     def read_card(self, name: str) -> Card:
         card = card_of(self._service.model(name))
-        return replace(card, tells_logits=self._tells_logits(card))
+        return replace(card, tells="logits" if self._tells_logits(card) else "probabilities")
 
     def _tells_logits(self, card: Card) -> bool:
         """Whether the model's answers have logits. It is asked about a black image: no description says so."""

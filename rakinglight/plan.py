@@ -388,12 +388,21 @@ def _part(
     places = places or {}
     try:
         chosen = operation.method(method)
+        if chosen and chosen.asks == "scores" and card.tells == "labels":
+            raise BadParameter.at("/method", _scoreless(card, operation, chosen))
         filled, each = operation.check(chosen, parameters, card, images)
         if "image_counts" in filled:
             check_counts(filled["image_counts"], images, filled["holdout"])
     except BadParameter as e:
         raise _placed(e, places, title) from None
     return Part(chosen, filled, each, places, title)
+
+
+def _scoreless(card: Card, operation: Operation, method: Method[Any]) -> str:
+    """What to say where `method` needs the scores of a model that tells labels alone."""
+    enough = [each.name for each in operation.methods if each.asks == "labels"]
+    remedy = f"{' and '.join(enough)} do with labels" if enough else f"no method of {operation.name} does with labels"
+    return f"{method.name} asks for scores, and {card.name} tells labels alone; {remedy}."
 
 
 def _parts(

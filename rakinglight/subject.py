@@ -126,8 +126,10 @@ class Subject:
     def prediction(self, logits: Tensor, index: int | None = None) -> dict[str, Any]:
         """What the model says: its first answer, or what it gives to class `index`."""
         index = int(logits.argmax()) if index is None else index
-        probability = float(logits.double().softmax(0)[index])
-        return {"index": index, "label": self.card.labels[index], "probability": probability}
+        said = {"index": index, "label": self.card.labels[index]}
+        if self.card.tells == "labels":
+            return said
+        return {**said, "probability": float(logits.double().softmax(0)[index])}
 
 
 def _view(card: Card, x: Tensor) -> View:

@@ -138,7 +138,7 @@ def problem(error: RakinglightError, visit: Visit) -> Response:
     headers = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    if error.status == 503:
+    if error.status == 503 or error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s or RETRY_S)))
     content = json.dumps(error.problem() | {"request_id": visit.request_id})
     return Response(content, error.status, headers, "application/problem+json")

@@ -41,13 +41,13 @@ def looks_for_nearest(attack: Chosen[Tensor | Example]) -> bool:
 
 def climbs(attack: Chosen[Tensor | Example]) -> bool:
     """Whether it follows the model's gradient as far as a ball lets it, and does not stop at the border."""
-    return not (looks_for_nearest(attack) or attack.method.scores_only or attack.takes("accept"))
+    return not (looks_for_nearest(attack) or attack.method.asks != "gradients" or attack.takes("accept"))
 
 
 def front_door(subject: Subject, attack: Chosen[Tensor | Example], y: int, norm: NormName, epsilon: float) -> FrontDoor:
     """Where the pictures of `attack` are judged, that shall not be of class `y`."""
     radius = None if looks_for_nearest(attack) else epsilon
-    return FrontDoor(subject, Goal(y), norm, radius, gradients=not attack.method.scores_only)
+    return FrontDoor(subject, Goal(y), norm, radius, gradients=attack.method.asks == "gradients")
 
 
 def attempted(

@@ -61,7 +61,7 @@ def attack(
         raise BadParameter.at("/parameters/target", detail)
     norm, epsilon = method.parameters.get("norm", "l2"), method.parameters.get("epsilon")
     goal = Goal(y, t)
-    door = FrontDoor(subject, goal, norm, epsilon, gradients=not method.method.scores_only)
+    door = FrontDoor(subject, goal, norm, epsilon, gradients=method.method.asks == "gradients")
 
     def proven(row: Tensor) -> Algorithm[Tensor | None]:
         return row if (yield from door.accept(row)) is not None else None

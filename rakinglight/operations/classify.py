@@ -33,7 +33,7 @@ def classify(
         logits = (yield Forward(x)).logits
     best = logits.argsort(descending=True, stable=True)[:top_k].tolist()
     predictions = [subject.prediction(logits, c) for c in best]
-    if subject.card.tells_logits:
+    if subject.card.tells == "logits":
         predictions = [{**said, "logit": float(logits[said["index"]])} for said in predictions]
     result: dict[str, Any] = {"prediction": subject.prediction(logits), "predictions": predictions}
     if layers:  # asked apart: another backend may answer, and a prediction must not depend on what else is asked
