@@ -39,13 +39,16 @@ FORMATS = ("PNG", "PNG, grey", "PNG, alpha", "JPEG", "JPEG, grey", "WEBP")
 #: Radii at 32 x 32; in l2 they grow with the root of the pixels, as noise of the same height does.
 EPSILONS: Mapping[str, Sequence[float]] = {"linf": (1 / 255, 2 / 255, 8 / 255, 0.1, 0.3), "l2": (0.1, 0.5, 1.5, 3.0)}
 #: Methods that have no second norm, and those that need another model or a perturbation that is kept.
-ONE_NORM, NEED_MORE = {"lbfgs": "l2"}, ("transfer", "universal")
+ONE_NORM, NEED_MORE = {"lbfgs": "l2", "boundary": "l2"}, ("transfer", "universal")
 #: Lengths with which hundreds of them are soon done.
 SHORT: Mapping[str, Mapping[str, Any]] = {
     "apgd": {"steps": 20},
     "auto": {"steps": 10, "target_classes": 2, "queries": 50},
     "lbfgs": {"steps": 10, "binary_search_steps": 4},
     "square": {"queries": 100},
+    "nes": {"queries": 200},
+    "hop_skip_jump": {"queries": 500},
+    "boundary": {"queries": 300},
 }
 HEAD = ("method", "attacks", "floats", "plain rounding", "picture", "changed", "distance", "rows", "contradictions")
 

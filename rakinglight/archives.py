@@ -43,6 +43,8 @@ log = logging.getLogger("rakinglight.archives")
 
 CARD, WEIGHTS, CODE, GRAPH = "card.json", "network.safetensors", "network.py", "network.onnx"
 DETECTOR = "detector.safetensors"
+#: What the name of a file ends in that declares a model elsewhere, and is no archive.
+TARGET = ".toml"
 
 
 def find_archives(home: Path) -> dict[str, Path]:
@@ -51,7 +53,14 @@ def find_archives(home: Path) -> dict[str, Path]:
 
 
 def read_card(path: Path) -> Card:
-    """The card of the archive at `path`. Needs no torch. Raises Unreadable."""
+    """The card of the archive at `path`, or of the model elsewhere that the target file there declares. Needs no torch.
+
+    Raises Unreadable, and BadParameter for what is wrong with a target file.
+    """
+    if path.suffix == TARGET:
+        from rakinglight.oracles.declared import declared_card
+
+        return declared_card(path)
     with opened(path) as archive:
         return archive.card()
 
@@ -59,11 +68,15 @@ def read_card(path: Path) -> Card:
 def load_network(path: Path, *, home: Path | None = None, device: str | None = None) -> Network:
     """The network in the archive at `path`, ready to answer.
 
-    path    a `.mar`, or the folder that TorchServe has unpacked one into
+    path    a `.mar`, the folder that TorchServe has unpacked one into, or a target file (`rakinglight.oracles.target`)
     home    where row counts are kept once they are measured (`rakinglight.probes`); without it they are measured now
     device  torch's; by default CUDA where there is one, else the CPU
     Raises Unreadable.
     """
+    if path.suffix == TARGET:
+        from rakinglight.oracles.declared import declared_network
+
+        return declared_network(path, home)
     import torch
 
     from rakinglight.backends.onnx_backend import OnnxBackend

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 from rakinglight import operations, trust
 from rakinglight.algorithms.apgd import apgd
 from rakinglight.algorithms.auto import auto
+from rakinglight.algorithms.boundary import boundary, check_walk
 from rakinglight.algorithms.deconvnet import deconvnet
 from rakinglight.algorithms.deepfool import deepfool
 from rakinglight.algorithms.fgsm import fgsm
@@ -26,11 +27,14 @@ from rakinglight.algorithms.gradient import gradient
 from rakinglight.algorithms.gradient_step import gradient_step
 from rakinglight.algorithms.gradient_x_input import gradient_x_input
 from rakinglight.algorithms.guided_backprop import guided_backprop
+from rakinglight.algorithms.hop_skip_jump import hop_skip_jump
 from rakinglight.algorithms.integrated_gradients import integrated_gradients
 from rakinglight.algorithms.lbfgs import check_norm, lbfgs
 from rakinglight.algorithms.least_likely import least_likely
 from rakinglight.algorithms.linear import linear
 from rakinglight.algorithms.most_likely import most_likely
+from rakinglight.algorithms.nes import nes
+from rakinglight.algorithms.papernot import papernot
 from rakinglight.algorithms.pgd import pgd
 from rakinglight.algorithms.rise import check_cells, rise
 from rakinglight.algorithms.second_order import second_order
@@ -47,6 +51,7 @@ from rakinglight.defenses import Chain
 from rakinglight.errors import FIELDS, BadParameter, FieldError, NotFound, near, shown
 from rakinglight.method import Method
 from rakinglight.operations.robustness import complete, summarize
+from rakinglight.operations.substitute import check_answers
 from rakinglight.parameters import A_CLASS, PerImage, Rank
 from rakinglight.queries import Algorithm
 
@@ -200,7 +205,7 @@ class Operation:
             filled = self.complete(filled, card)
         each: list[dict[str, Any]] = [dict(filled) for _ in range(images)]
         for name, value in filled.items():
-            if isinstance(value, list) and _per_image(type(model), name):
+            if isinstance(value, list) and _per_image(type(model), name) and not self.together:
                 for own, v in zip(each, value, strict=True):
                     own[name] = v
         return filled, each
@@ -250,6 +255,9 @@ OPERATIONS: dict[str, Operation] = {
                 Method(pgd),
                 Method(apgd),
                 Method(square, asks="scores"),
+                Method(nes, asks="scores"),
+                Method(hop_skip_jump, asks="labels"),
+                Method(boundary, fits=check_walk, asks="labels"),
                 Method(auto),
                 Method(transfer, asks="scores"),
             ),
@@ -276,6 +284,14 @@ OPERATIONS: dict[str, Operation] = {
             reserve=3,
             scope="attack",
             together=True,
+        ),
+        Operation(
+            operations.substitute,
+            methods=(Method(papernot, asks="labels"),),
+            include=("archive",),
+            scope="attack",
+            together=True,
+            complete=check_answers,
         ),
     )
 }
@@ -323,6 +339,9 @@ def _check_class(reference: Any, card: Card, pointer: str) -> None:
             raise BadParameter.at(
                 pointer, f"rank {reference.rank} is none: the first of {n} classes is 1, the last is -1."
             )
+        if card.tells == "labels" and reference.rank != 1:
+            detail = f"{card.name} tells labels alone, so nobody knows its rank {reference.rank}; name the class."
+            raise BadParameter.at(pointer, detail)
     elif reference is not None:
         card.class_index(reference, pointer)
 

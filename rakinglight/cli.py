@@ -3,8 +3,9 @@
     rakinglight classify cat.jpg                     # asks the service at RAKINGLIGHT_URL
     rakinglight saliency cat.jpg --local -o map.png  # asks nobody
     rakinglight saliency cat.jpg --method gradient,grad_cam --target lynx --target tabby -o maps.png
-    rakinglight occlusion cat.jpg --black-box        # asks the service to classify, and does the rest itself
+    rakinglight occlusion cat.jpg --black-box http://127.0.0.1:8000  # has it classify, and does the rest itself
     rakinglight attack *.jpg --method pgd --epsilon 4/255 --fail-on success
+    rakinglight steal lenet5-digits digits/ --local --report stolen.html
     rakinglight attack cat.jpg --method pgd --steps 1000 --job    # prints an id
     rakinglight jobs watch ID -o adversarial.png
 
@@ -30,7 +31,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rakinglight import __version__, cli_datasets, cli_jobs, cli_perturbations
+from rakinglight import __version__, cli_datasets, cli_jobs, cli_perturbations, cli_steal, cli_substitutes
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.cli_jobs import submitted
 from rakinglight.errors import BadParameter
@@ -42,11 +43,13 @@ from rakinglight.terminal import (
     DONE,
     AsJob,
     AsJson,
+    Authorised,
     BlackBox,
     DatasetId,
     Deadline,
     FailOn,
     Images,
+    JournalFile,
     KeyFile,
     Local,
     MaxRows,
@@ -55,6 +58,7 @@ from rakinglight.terminal import (
     Output,
     Parameters,
     Seed,
+    TargetFile,
     Url,
     check_output,
     client_of,
@@ -145,7 +149,10 @@ def command(operation: Operation) -> Callable[..., None]:
         url: Url = "http://127.0.0.1:8000",
         key_file: KeyFile = None,
         local: Local = False,
-        black_box: BlackBox = False,
+        black_box: BlackBox = None,
+        target_file: TargetFile = None,
+        authorised: Authorised = False,
+        journal: JournalFile = None,
         as_json: AsJson = False,
         output: Output = None,
         **given: Any,
@@ -162,12 +169,14 @@ def command(operation: Operation) -> Callable[..., None]:
             check_output(output, operation, len(names))
             asked |= {"dataset": dataset, "seed": seed, "deadline_s": deadline, "max_rows": max_rows}
             files = [sys.stdin.buffer.read() if name == "-" else Path(name) for name in names]
-            if job and (local or black_box or output or fail_on):
+            if job and (local or black_box or target_file or output or fail_on):
                 raise BadParameter(
-                    "--job has a service do the work later, so it does not go with --local, --black-box, -o or "
-                    "--fail-on; `rakinglight jobs watch` takes the last two."
+                    "--job has a service do the work later, so it does not go with --local, --black-box, "
+                    "--target-file, -o or --fail-on; `rakinglight jobs watch` takes the last two."
                 )
-            with client_of(url, key_file, local, black_box) as client:
+            with client_of(
+                url, key_file, local, black_box, target=target_file, authorised=authorised, journal=journal
+            ) as client:
                 asking = client.model(model)
                 if job:
                     accepted = asking.submit(operation.name, files, **asked)
@@ -199,9 +208,11 @@ for _operation in OPERATIONS.values():
     app.command(_operation.name, help=_operation.summary)(command(_operation))
 
 
+cli_steal.register(app)
 app.add_typer(cli_jobs.app, name="jobs")
 app.add_typer(cli_datasets.app, name="datasets")
 app.add_typer(cli_perturbations.app, name="perturbations")
+app.add_typer(cli_substitutes.app, name="substitutes")
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ from rakinglight.results import (
     Robustness,
     Saliency,
     State,
+    Substitute,
     Universal,
 )
 
@@ -149,6 +150,18 @@ class Client:
         """Forget a perturbation."""
         self._service.run(self._service.address.delete(f"perturbations/{segment(perturbation)}"))
 
+    def substitutes(self) -> Iterator[dict[str, Any]]:
+        """The substitutes that you have had made, newest first."""
+        return self._service.news(self._service.address.pages("substitutes", "substitutes"))
+
+    def substitute(self, substitute: str) -> dict[str, Any]:
+        """The substitute of this id: of which model, how often it agrees, where its archive is. Raises NotFound."""
+        return dict(self._service.run(self._service.address.get(f"substitutes/{segment(substitute)}")))
+
+    def delete_substitute(self, substitute: str) -> None:
+        """Forget a substitute."""
+        self._service.run(self._service.address.delete(f"substitutes/{segment(substitute)}"))
+
     @property
     def _service(self) -> HttpTransport:
         if not isinstance(self._transport, HttpTransport):
@@ -172,6 +185,7 @@ class Model:
         self.attack: Asking[Attack] = Asking(self, "attack")
         self.robustness: Asking[Robustness] = Asking(self, "robustness")
         self.universal: Asking[Universal] = Asking(self, "universal")
+        self.substitute: Asking[Substitute] = Asking(self, "substitute")
 
     def __repr__(self) -> str:
         return f"<Model {_named(self.name, self.version)} of {self._transport}>"
@@ -296,6 +310,16 @@ class AsyncClient:
         address = self._transport.address
         return dict(await self._transport.run(address.get(f"perturbations/{segment(perturbation)}")))
 
+    def substitutes(self) -> AsyncGenerator[dict[str, Any], None]:
+        return self._transport.news(self._transport.address.pages("substitutes", "substitutes"))
+
+    async def substitute(self, substitute: str) -> dict[str, Any]:
+        address = self._transport.address
+        return dict(await self._transport.run(address.get(f"substitutes/{segment(substitute)}")))
+
+    async def delete_substitute(self, substitute: str) -> None:
+        await self._transport.run(self._transport.address.delete(f"substitutes/{segment(substitute)}"))
+
     async def delete_perturbation(self, perturbation: str) -> None:
         await self._transport.run(self._transport.address.delete(f"perturbations/{segment(perturbation)}"))
 
@@ -313,6 +337,7 @@ class AsyncModel:
         self.attack: AsyncAsking[Attack] = AsyncAsking(self, "attack")
         self.robustness: AsyncAsking[Robustness] = AsyncAsking(self, "robustness")
         self.universal: AsyncAsking[Universal] = AsyncAsking(self, "universal")
+        self.substitute: AsyncAsking[Substitute] = AsyncAsking(self, "substitute")
 
     def __repr__(self) -> str:
         return f"<AsyncModel {_named(self.name, self.version)} of {self._transport}>"

@@ -21,7 +21,11 @@
     ├── Unavailable                  503  waiting helps
     │   ├── Overloaded               503  more work is waiting than can be taken on
     │   ├── EngineAway               503  no worker is there to answer
-    │   └── StorageAway              503  the database, or the store of artifacts, cannot be reached or is full
+    │   ├── StorageAway              503  the database, or the store of artifacts, cannot be reached or is full
+    │   └── OracleAway               503  a model elsewhere, which is asked over HTTP, does not answer
+    ├── OracleError                  502  a model elsewhere is not what it should be
+    │   ├── OracleFault              502  it answers what cannot be its answer
+    │   └── OracleChanged            502  it answers the same image otherwise than before
     ├── DeadlineExceeded             504  time ran out before there was anything to show
     └── InternalError                500  our own fault, always worth a report
 
@@ -195,6 +199,25 @@ class EngineAway(Unavailable):
 
 class StorageAway(Unavailable):
     status, code, title = 503, "STORAGE_AWAY", "The database or the store of artifacts cannot be used"
+
+
+class OracleAway(Unavailable):
+    status, code, title = 503, "ORACLE_AWAY", "The model elsewhere does not answer"
+
+
+class OracleError(RakinglightError):
+    """Something is wrong with a model elsewhere. What it answered before is kept, and is not asked again."""
+
+    status = 502
+    grpc_status = "FAILED_PRECONDITION"
+
+
+class OracleFault(OracleError):
+    status, code, title = 502, "ORACLE_FAULT", "The model elsewhere answers what cannot be its answer"
+
+
+class OracleChanged(OracleError):
+    status, code, title = 502, "ORACLE_CHANGED", "The model elsewhere is no longer the one that was asked before"
 
 
 class DeadlineExceeded(RakinglightError):

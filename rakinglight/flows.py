@@ -28,15 +28,27 @@ import numpy as np
 
 from rakinglight import __version__, reply
 from rakinglight.call import DEADLINE_S, Call, Reply, ServiceAway
-from rakinglight.errors import BadParameter, InternalError, JobCancelled, RakinglightError, Unavailable, from_problem
+from rakinglight.errors import (
+    BadParameter,
+    InternalError,
+    JobCancelled,
+    RakinglightError,
+    RateLimited,
+    Unavailable,
+    from_problem,
+)
 from rakinglight.results import OVER, Progress, is_reference
 
 R = TypeVar("R")
 
 JSON, NPZ, EVENTS = "application/json", "application/x-npz", "text/event-stream"
+#: Arrays come as NPZ, a quarter smaller than base64 and as exact; who asks a black box is answered in JSON alone.
+ANSWER = f"{NPZ}, {JSON};q=0.9"
 #: How often a service that is away for the moment is asked again, and how long the client waits in between at most.
 RETRIES = 4
 LONGEST_WAIT_S = 30.0
+#: The longest wait where a key sends too much at once: what it may send is counted over a minute.
+LONGEST_RATE_WAIT_S = 65.0
 #: Seconds on top of a call's own deadline after which the client gives up: the way there and back, and the pictures.
 MARGIN_S = 30.0
 #: Seconds for which a service that is away is waited for by who follows a job, and the longest between two tries.
@@ -45,7 +57,7 @@ LONGEST_PAUSE_S = 2.0
 #: Seconds that a service may take to look through an uploaded dataset.
 UPLOAD_S = 600.0
 #: Operations that a service answers with a job, always.
-ALWAYS_JOBS = frozenset({"universal"})
+ALWAYS_JOBS = frozenset({"substitute", "universal"})
 #: Seconds between two looks at such a job.
 LOOK_S = 0.25
 #: Entries of a list that are asked for at once.
@@ -170,10 +182,10 @@ class Address:
             except httpx2.HTTPError as e:
                 raise self.away(e) from e
             else:
-                if response.status_code != httpx2.codes.SERVICE_UNAVAILABLE or last:
+                if last or (longest := _longest_wait(response)) is None:
                     return response
                 backoff = max(backoff, _retry_after(response))
-                if backoff > LONGEST_WAIT_S:
+                if backoff > longest:
                     return response
             yield backoff
         raise AssertionError("the last attempt returns or raises")
@@ -226,8 +238,8 @@ class Address:
                 return
 
     def ask(self, call: Call) -> Flow[Reply]:
-        """The reply to `call`. Arrays are asked for as NPZ, a quarter smaller than base64 and as exact."""
-        response = yield from self.sent(self._of(call, NPZ))
+        """The reply to `call`."""
+        response = yield from self.sent(self._of(call, ANSWER))
         if response.status_code == httpx2.codes.ACCEPTED:  # it takes its time, and is a job whoever asks
             return dict((yield from self._done(read(response)["id"], tell=False)))
         if response.headers.get("Content-Type", "").startswith(NPZ) and not response.is_error:
@@ -239,6 +251,10 @@ class Address:
         if call.operation in ALWAYS_JOBS:
             members = yield from self.submit(call)
             yield News((yield from self._done(members["id"], tell=True)))
+            return
+        if call.operation == "classify" and not call.parameters:
+            # One pass has no progress to tell of, and a key that is for this alone is refused a stream.
+            yield News((yield from self.ask(call)))
             return
         yield from self.listening(self._of(call, EVENTS))
         try:
@@ -368,6 +384,15 @@ def _filled(value: Any, found: Mapping[str, Any]) -> Any:
             return [_filled(v, found) for v in value]
         case _:
             return value
+
+
+def _longest_wait(response: httpx2.Response) -> float | None:
+    """The most seconds after which `response` may be asked for anew; None where waiting does not help."""
+    if response.status_code == httpx2.codes.SERVICE_UNAVAILABLE:
+        return LONGEST_WAIT_S
+    # A spent budget has the same status, and stays spent; and a key that was stopped is not told to come back.
+    too_many = response.status_code == httpx2.codes.TOO_MANY_REQUESTS and "Retry-After" in response.headers
+    return LONGEST_RATE_WAIT_S if too_many and isinstance(problem(response), RateLimited) else None
 
 
 def _retry_after(response: httpx2.Response) -> float:

@@ -1,80 +1,111 @@
-"""The client of a black box: the methods run in this process, and the model behind a URL is asked to classify.
+"""The client of a black box: the methods run in this process, and a model elsewhere is asked to classify.
 
     import rakinglight
 
     rakinglight.black_box("http://127.0.0.1:8000").model("lenet5-digits").ask("occlusion", "seven.png", "sliding")
 
 What a method costs here is what it would cost whoever has nothing but the model's answers: a row is an image that is
-sent. Methods that ask for more than scores are refused by the engine, as they are for every model without gradients.
+sent. Methods that ask for more than the model tells are refused before any image is.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from rakinglight.call import Call
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
-from rakinglight.flows import Address
 from rakinglight.in_process import InProcess
-from rakinglight.over_http import HttpTransport
+from rakinglight.oracles import Journal, Oracle, Target, kind_of, line_to, open_target, read_where
+from rakinglight.oracles.ours import Ours
 
 if TYPE_CHECKING:
     from rakinglight.card import Card
     from rakinglight.network import Network
 
 
-#: What is said of a black box where gradients are asked for.
-NO_GRADIENTS = (
-    "is asked as a black box, and answers no gradients, nor can its weights be changed; classify and every method that "
-    "asks for scores alone work. Ask the service itself for the rest."
-)
+def black_box(
+    where: str | Path = "http://127.0.0.1:8000",
+    key: str | None = None,
+    *,
+    journal: str | Path | None = None,
+    timeout: float | None = None,
+    patience: float | None = None,
+    canaries: float | None = None,
+) -> Client:
+    """A client that has the models at `where` classify images, and does everything else itself.
 
-
-def black_box(url: str = "http://127.0.0.1:8000", key: str | None = None, *, timeout: float | None = None) -> Client:
-    """A client that has the models at `url` classify images, and does everything else itself.
-
-    key      the service's, where it wants one
-    timeout  seconds without a byte after which a request is given up; by default its deadline and a margin
+    where     a service of ours; a model of an Open Inference Protocol server, http://host/v2/models/NAME; or a target
+              file, whose name ends in .toml. The latter two are one model, by whatever name it is asked for
+    key       the service's, where it wants one
+    journal   a file that remembers what was answered: no image in it is asked again, so that a method that was cut off
+              goes on when it is run again. Without it, answers are remembered until `close`
+    timeout   seconds that one request may take; 60
+    patience  seconds of waiting, where the service is away or wants to be left alone, before it is given up; 120
+    canaries  the share of the images asked that is asked again, to see whether the model is still the same; 0.01
     """
-    return Client(BlackBox(Address.of(url, key, timeout)))
+    target = read_where(where, key)
+    return Client(BlackBox(target, journal, timeout=timeout, patience=patience, canaries=canaries))
 
 
 class BlackBox(InProcess):
-    """The models of a service, of which nothing is asked but `classify`."""
+    """The models at a target, of which nothing is asked but to classify."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(
+        self,
+        target: Target,
+        journal: str | Path | None = None,
+        *,
+        timeout: float | None = None,
+        patience: float | None = None,
+        canaries: float | None = None,
+    ) -> None:
         super().__init__()
-        self._service = HttpTransport(address)
+        self.target = target
+        self._line = line_to(target, patience=patience, timeout=timeout)
+        self._how = {"timeout": timeout, "patience": patience, "canaries": canaries}
+        self._journal = Journal(Path(journal) if journal else None)
+        self._oracles: dict[str, Oracle] = {}
 
     def __repr__(self) -> str:
-        return f"this process, asking {self._service} to classify"
+        return f"this process, asking {self._line.where} to classify"
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is one model, by whatever name it is asked for."""
+        return kind_of(self.target) != "rakinglight" or self.target.model is not None
+
+    @property
+    def oracles(self) -> list[Oracle]:
+        """Those that were asked something."""
+        return list(self._oracles.values())
+
+    def oracle(self, name: str = "") -> Oracle:
+        """The model called `name`: what it tells, and what it was asked. Raises NotFound."""
+        name = "" if self.alone else name
+        if name not in self._oracles:
+            self._oracles[name] = open_target(self.target, name, self._journal, **self._how)
+        return self._oracles[name]
 
     def models(self) -> list[dict[str, Any]]:
-        return [describe(card_of(described)) for described in self._service.models()]
+        if self.alone:
+            return [describe(self.oracle().card)]
+        return [describe(card_of(described)) for described in Ours.models(self.target, self._line)]
+
+    def card(self, name: str, version: str | None = None) -> Card:
+        return super().card(self.oracle(name).card.name if self.alone else name, version)
 
     def read_card(self, name: str) -> Card:
-        card = card_of(self._service.model(name))
-        return replace(card, tells="logits" if self._tells_logits(card) else "probabilities")
-
-    def _tells_logits(self, card: Card) -> bool:
-        """Whether the model's answers have logits. It is asked about a black image: no description says so."""
-        black = np.zeros(card.input_shape, np.float32)
-        asked = Call.of("classify", card.name, black, version=card.version or None, include=(), top_k=1)
-        (result,) = self._service.ask(asked)["results"]
-        return all("logit" in said for said in result["predictions"])
+        return self.oracle(name).card
 
     def load_network(self, card: Card) -> Network:
-        from rakinglight.backends.remote import AT_ONCE, RemoteBackend
-        from rakinglight.network import Ladder, Network
+        from rakinglight.backends.remote import RemoteBackend, network_of
 
-        # Every row is paid for, so none is sent for padding; rows that travel apart do not round one another.
-        ladder = Ladder(tuple(range(1, AT_ONCE + 1)))
-        return Network(card, RemoteBackend(self._service, card), None, ladder, no_gradients=NO_GRADIENTS)
+        return network_of(card, RemoteBackend(self.oracle(card.name)))
 
     def close(self) -> None:
+        for oracle in self._oracles.values():  # first, or the engine would wait for an answer that nobody wants
+            oracle.close()
         super().close()
-        self._service.close()
+        self._line.close()
+        self._journal.close()

@@ -6,7 +6,7 @@ shows, the check that it makes, the default that it fills in and the table in `d
 
 from __future__ import annotations
 
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, model_validator
 
@@ -16,6 +16,7 @@ from rakinglight.errors import BadParameter, shown
 from rakinglight.fills import Fill
 from rakinglight.norms import NormName
 from rakinglight.objectives import AttackLoss, Score
+from rakinglight.substitutes.architectures import Architecture
 from rakinglight.trust import FIGURES, Figure
 from rakinglight.wire import array_from_json
 
@@ -71,6 +72,15 @@ def _perturbation(value: Any) -> Any:
     if array.ndim != 3 or array.dtype.kind != "f":
         raise ValueError("as a tensor it has floats and three dimensions, [C, H, W]")
     return value
+
+
+def _start(value: Any) -> Any:
+    """Of a tensor, that it is one of three dimensions."""
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("it is a tensor with dtype, shape and data")
+    return _perturbation(value)
 
 
 def as_fraction(value: float) -> str:
@@ -176,7 +186,37 @@ AttackLossChoice = Annotated[
     Field(description="What is climbed: the cross-entropy, or the ratio of differences of logits, with no softmax."),
 ]
 Queries = Annotated[
-    int, Field(ge=1, le=100_000, description="Rows that the random search may ask about."), BeforeValidator(_number)
+    int,
+    Field(ge=1, le=100_000, description="Rows that the search may ask about, and never one more."),
+    BeforeValidator(_number),
+]
+InitialRows = Annotated[
+    int,
+    Field(ge=1, le=10_000, description="Rows of the first estimate; the t-th has sqrt(t) times as many."),
+    BeforeValidator(_number),
+]
+Gamma = Annotated[
+    float,
+    BeforeValidator(_number),
+    Field(
+        gt=0,
+        le=1e9,
+        description="How many times as coarse as published the way to the boundary is searched, and as long the probes "
+        "are. More than 1 for a model that is shown 8-bit pictures, which the published probes are lost in.",
+    ),
+]
+StepShare = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(gt=0, lt=1, description="The first step, as a share of the distance to the image; it then follows success."),
+]
+Start = Annotated[
+    dict[str, Any] | None,
+    BeforeValidator(_start),
+    Field(
+        description="An image to begin at that is where the attack wants to go: an exact tensor of the image's own "
+        "size. None: noise is searched for one."
+    ),
 ]
 InitialShare = Annotated[
     float,
@@ -391,6 +431,99 @@ Attacks = Annotated[
 Checks = Annotated[
     bool, Field(strict=True, description="Also try small attacks on each image, to see if the figures can be believed.")
 ]
+KnownLabels = Annotated[
+    ClassReference | None,
+    Field(
+        description=f"The true class of each image: {A_CLASS}. None: what the dataset says, else what the model "
+        "answers. Nothing is made of images that the model gets wrong."
+    ),
+    PerImage,
+]
+Seeds = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=10_000,
+        description="Images that the substitute begins with; it is judged by the others. None: a fifth.",
+    ),
+    BeforeValidator(lambda value: None if value is None else _number(value)),
+]
+Shuffle = Annotated[
+    bool, Field(strict=True, description="Draw the seeds from all images; else they are the first ones.")
+]
+Answers = Annotated[
+    Literal["auto", "hard", "soft"],
+    Field(
+        description="What the substitute learns from: the model's first answer (hard), or its probabilities (soft). "
+        "auto: soft, where the model tells them."
+    ),
+]
+MaxQueries = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=10_000_000,
+        description="Images that the model is asked about at most: to learn from, to be judged by, and for the "
+        "control. None: as many as it takes.",
+    ),
+    BeforeValidator(lambda value: None if value is None else _number(value)),
+]
+TransferEpsilons = Annotated[
+    tuple[PositiveEpsilon, ...],
+    FailFast(),
+    Field(min_length=1, max_length=5, description="Radii of the l-infinity ball of the pictures that are to transfer."),
+]
+TransferTargeted = Annotated[
+    bool, Field(strict=True, description="Aim at another class of each image, too, and not only away from its own.")
+]
+Control = Annotated[
+    bool,
+    Field(
+        strict=True,
+        description="Make a second substitute with as many queries, by steps along random signs: what the Jacobian is "
+        "worth.",
+    ),
+]
+WhiteBox = Annotated[
+    bool,
+    Field(strict=True, description="Also make the same pictures on the model itself, where it answers gradients."),
+]
+ArchitectureChoice = Annotated[Architecture, Field(description="What the substitute is.")]
+SubstituteSide = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=256,
+        description="Side of what the substitute looks at, at most: images are averaged down to it. None: half of the "
+        "model's input, and 32 at most.",
+    ),
+    BeforeValidator(lambda value: None if value is None else _number(value)),
+]
+Rounds = Annotated[int, Field(ge=0, le=100, description="How often the images are added to."), BeforeValidator(_number)]
+JacobianStep = Annotated[
+    float,
+    BeforeValidator(_fraction, json_schema_input_type=float | str),
+    Field(
+        ge=-1,
+        le=1,
+        description="lambda: how far a new image is from the one that it is made of, in linf. Below 0 it first goes "
+        "down the score of that one's label, and then up.",
+    ),
+]
+FlipEvery = Annotated[
+    int, Field(ge=1, le=100, description="tau: rounds after which lambda changes its sign."), BeforeValidator(_number)
+]
+Doublings = Annotated[
+    int,
+    Field(ge=0, le=100, description="sigma: rounds in which every image is stepped from."),
+    BeforeValidator(_number),
+]
+ReservoirSize = Annotated[
+    int,
+    Field(ge=1, le=10_000, description="kappa: images drawn to be stepped from in each of the rounds after those."),
+    BeforeValidator(_number),
+]
+LearningRate = Annotated[float, BeforeValidator(_number), Field(gt=0, le=1, description="Adam's, for the substitute.")]
 PerturbationReference = Annotated[
     str | dict[str, Any],
     BeforeValidator(_perturbation),

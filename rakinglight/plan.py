@@ -23,6 +23,7 @@ from rakinglight.geometry import Geometry
 from rakinglight.method import Method
 from rakinglight.operations.universal import check_counts
 from rakinglight.question import Question
+from rakinglight.substitutes.allowance import check_allowance
 
 Array = np.ndarray[Any, Any]
 E = TypeVar("E", bound=RakinglightError)
@@ -388,21 +389,26 @@ def _part(
     places = places or {}
     try:
         chosen = operation.method(method)
-        if chosen and chosen.asks == "scores" and card.tells == "labels":
-            raise BadParameter.at("/method", _scoreless(card, operation, chosen))
+        if chosen:
+            check_asks(chosen, card, operation)
         filled, each = operation.check(chosen, parameters, card, images)
         if "image_counts" in filled:
             check_counts(filled["image_counts"], images, filled["holdout"])
+        if "max_queries" in filled:
+            check_allowance(filled, images)
     except BadParameter as e:
         raise _placed(e, places, title) from None
     return Part(chosen, filled, each, places, title)
 
 
-def _scoreless(card: Card, operation: Operation, method: Method[Any]) -> str:
-    """What to say where `method` needs the scores of a model that tells labels alone."""
+def check_asks(method: Method[Any], card: Card, operation: Operation) -> None:
+    """Raise BadParameter where `method` needs the scores of a model that tells labels alone."""
+    if method.asks != "scores" or card.tells != "labels":
+        return
     enough = [each.name for each in operation.methods if each.asks == "labels"]
     remedy = f"{' and '.join(enough)} do with labels" if enough else f"no method of {operation.name} does with labels"
-    return f"{method.name} asks for scores, and {card.name} tells labels alone; {remedy}."
+    detail = f"{method.name} asks for scores, and {card.name} tells labels alone; {remedy}."
+    raise BadParameter.at("/method", detail)
 
 
 def _parts(

@@ -33,6 +33,8 @@ LARGE = 1_000_000
 #: Copies of an image in float32 that a run holds at its height: where it works at the image's own size, and where it
 #: only looks at it as the model sees it, which is while it is made of grey levels.
 COPIES, COPIES_SEEN = 8, 3
+#: Of a large image, by methods that probe around it at its own size: the least wave, what it is made of and its view.
+COPIES_PROBED, PROBING = 40, ("hop_skip_jump", "nes")
 #: Parameters by which a run asks for many rows, and the bytes that those rows, their answers and what is made of them
 #: take at a time: 99 MB were measured for a `second_order` with waves four times as large.
 MANY, MANY_BYTES = frozenset({"n_samples", "n_steps", "masks"}), 4 * 4 * WAVE_VALUES
@@ -84,7 +86,8 @@ class Question:
         """About the memory that the run of it takes: the image in floats some times over, and the rows made of it."""
         own_size = catalogue.operation(self.operation).own_size
         many = MANY & self.parameters.keys() or self.parameters.get("evaluate")
-        return self.values * 4 * (COPIES if own_size else COPIES_SEEN) + (MANY_BYTES if many else 0)
+        copies = COPIES_PROBED if self.method in PROBING else COPIES if own_size else COPIES_SEEN
+        return self.values * 4 * copies + (MANY_BYTES if many or self.method in PROBING else 0)
 
     def to_body(self) -> dict[str, Any]:
         """The body of a request frame."""
@@ -107,7 +110,7 @@ class Question:
         card = networks[self.model].card
         operation = catalogue.operation(self.operation)
         method = operation.method(self.method)
-        _, (own_image,) = operation.check(method, self.parameters, card, images=1)
+        _, (own_image, *_) = operation.check(method, self.parameters, card, images=len(self.images))
         parameters = dict(operation.read(method, own_image))
         own = {name: parameters[name] for name in operation.own_parameters}
         chosen = [method.choose(parameters)] if method else []

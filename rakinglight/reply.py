@@ -30,8 +30,8 @@ Entry = dict[str, Any]
 #: Where a picture stands in a reply: in JSON it is base64, and no name tells it from another string.
 PICTURES = frozenset({"adversarial", "overlay", "curves", "picture", "chart"})
 
-#: Bytes of all that an entry says in numbers and words, with room to spare.
-WORDS = 4096
+#: Bytes of all that an entry says in numbers and words, with room to spare: a trace of 100 points is 3 KB.
+WORDS = 8192
 #: What an entry says of an exact tensor that it does not carry.
 LEFT_OUT = 'The image of exact is left out: the reply would be over its limit. "include": ["exact"] asks for it alone.'
 

@@ -194,6 +194,31 @@ def _fooled(summary: Mapping[str, Any]) -> list[Table]:
     return [fooled, curve, kept] if summary.get("id") else [fooled, curve]
 
 
+def _stood_in(summary: Mapping[str, Any]) -> list[Table]:
+    """How well a substitute stands in after every round, what the control did, and what it cost."""
+    judged: list[list[Any]] = [point["transfer"] for point in summary["curve"] if point.get("transfer")]
+    last = judged[-1] if judged else []
+    kinds = [(at["attack"], at["epsilon"], at["targeted"]) for at in last]
+    named = [f"{attack} {as_fraction(epsilon)}{' aimed' * aimed}" for attack, epsilon, aimed in kinds]
+    found = table("queries", "steps along", "agrees", *named)
+    for signs, curve in (("the Jacobian", summary["curve"]), ("random signs", summary.get("random_sign", ()))):
+        for point in curve:
+            rates = {(at["attack"], at["epsilon"], at["targeted"]): at["fooled"] for at in point.get("transfer", ())}
+            cells = [_rate(rates.get(kind)) for kind in kinds]
+            found.add_row(str(point["queries"]), signs, _rate(point.get("agreement")), *cells)
+    if white := summary.get("white_box"):
+        found.add_row("", "white box", "", *(_rate(at["fooled"]) for at in white))
+    asked = table("asked to learn", "to be judged", "for the control", "ended by", "kept as")
+    queries = summary["queries"]
+    counts = [str(queries[name]) for name in ("training", "evaluation", "control")]
+    asked.add_row(*counts, summary["stopped_by"], summary.get("id", ""))
+    return [found, asked]
+
+
+def _rate(share: Mapping[str, Any] | None) -> str:
+    return "" if share is None or share["value"] is None else f"{share['value']:.1%}"
+
+
 def _plain(images: Sequence[str], answers: Sequence[Answer]) -> Table:
     """Whatever fits into a cell, in the order of the reply; `--json` has the rest."""
     rows = [{name: cell for name, value in a.entry.items() if (cell := _cell(value)) is not None} for a in answers]
@@ -228,4 +253,5 @@ TABLES: Mapping[str, Callable[[Sequence[str], Sequence[Any]], Table]] = {
 SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], list[Table]]] = {
     "robustness": _accuracies,
     "universal": _fooled,
+    "substitute": _stood_in,
 }

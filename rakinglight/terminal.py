@@ -60,7 +60,26 @@ KeyFile = Annotated[
 ]
 Local = Annotated[bool, typer.Option("--local", help="Ask no service: the same engine, in this process.")]
 BlackBox = Annotated[
-    bool, typer.Option("--black-box", help="Ask the service to classify, no more: the method runs in this process.")
+    str | None,
+    typer.Option(
+        "--black-box",
+        help="Ask this model elsewhere to classify, no more: the method runs in this process. A service of ours, or "
+        "http://host/v2/models/NAME of the Open Inference Protocol.",
+        metavar="URL",
+    ),
+]
+TargetFile = Annotated[
+    Path | None,
+    typer.Option("--target-file", help="As --black-box, of any other service: a TOML file that describes it."),
+]
+Authorised = Annotated[
+    bool, typer.Option("--i-am-authorised", help="You may have that host classify images; do not ask.")
+]
+JournalFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--journal", help="A file that remembers what the black box answered: run again, nothing is asked twice."
+    ),
 ]
 Methods = Annotated[
     list[str] | None,
@@ -95,23 +114,86 @@ Output = Annotated[
 
 
 @contextmanager
-def client_of(url: str, key_file: Path | None, local: bool = False, black_box: bool = False) -> Iterator[Client]:
-    if local and black_box:
-        raise BadParameter("--local asks no service and --black-box asks one to classify; give one of the two.")
+def client_of(
+    url: str,
+    key_file: Path | None,
+    local: bool = False,
+    black_box: str | None = None,
+    *,
+    target: Path | None = None,
+    authorised: bool = False,
+    journal: Path | None = None,
+) -> Iterator[Client]:
+    """The client that the options mean. Of a black box, the host is shown, and asked for once (`authorise`)."""
+    if bool(local) + bool(black_box) + bool(target) > 1:
+        raise BadParameter(
+            "--local asks no service, --black-box and --target-file ask one to classify; give one of the three."
+        )
+    if journal and not (black_box or target):
+        raise BadParameter("--journal remembers what a black box answered; give --black-box or --target-file with it.")
     if local:
         from rakinglight.in_process import local as in_process
 
         client = in_process(say=say)
+    elif black_box or target:
+        client = _black_box(black_box or target, key_file, authorised=authorised, journal=journal)
     else:
-        key = key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get("RAKINGLIGHT_KEY")
-        if black_box:
-            from rakinglight.over_classify import black_box as asking
-
-            client = asking(url, key)
-        else:
-            client = connect(url, key)
+        client = connect(url, _key(key_file))
     with client:
-        yield client
+        try:
+            yield client
+        finally:
+            if black_box or target:
+                _tell_counts(client)
+
+
+def _key(key_file: Path | None) -> str | None:
+    return key_file.read_text(encoding="utf-8").strip() if key_file else os.environ.get("RAKINGLIGHT_KEY")
+
+
+def _black_box(where: Any, key_file: Path | None, *, authorised: bool, journal: Path | None) -> Client:
+    """The client of a model elsewhere, once somebody has said that it may be asked."""
+    from rakinglight.oracles import kind_of, read_where
+    from rakinglight.over_classify import BlackBox as Asking
+
+    ours = kind_of(read_where(where)) == "rakinglight"
+    # RAKINGLIGHT_KEY is for services of ours; a file was named for the one that is asked.
+    target = read_where(where, _key(key_file) if ours or key_file else None)
+    authorise(target.url, authorised=authorised)
+    return Client(Asking(target, journal))
+
+
+def authorise(url: str, *, authorised: bool = False) -> None:
+    """Show the host of `url`, and ask whether it may be asked, unless it is this machine.
+
+    authorised  whether that was said already. Raises Forbidden for a no, and where nobody sits there to say yes
+    """
+    from rakinglight.oracles import host_of, on_this_machine
+
+    host = host_of(url)
+    if on_this_machine(url):
+        return
+    if authorised:
+        typer.echo(f"Asking {host} to classify images.", err=True)
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise Forbidden(
+            f"This asks {host} to classify images, and there is no terminal to ask whether you may; say so with "
+            "--i-am-authorised."
+        )
+    question = f"This asks {host} to classify images; do so only if you may. Go on?"
+    if not typer.confirm(question, default=False, err=True):
+        raise Forbidden(f"{host} was not asked.")
+
+
+def _tell_counts(client: Client) -> None:
+    """Say what the black box was asked, where somebody looks on."""
+    for oracle in getattr(client._transport, "oracles", ()):
+        counts = oracle.counts
+        say(
+            f"{oracle.card.name} was asked about {counts.asked} images, {counts.canaries} times again to see whether "
+            f"it is the same, and {counts.lost} times because an answer was lost."
+        )
 
 
 def followed(news: Iterable[Progress | Any], operation: str, name: Callable[[int], str]) -> Any:

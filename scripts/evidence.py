@@ -187,12 +187,33 @@ def detector() -> Iterator[str]:
     return report()
 
 
+def noticing() -> Iterator[str]:
+    """When does a detector of stolen models alarm, and does it alarm at clients who steal nothing?"""
+    from benchmarks.noticing import report
+
+    return report()
+
+
 def distances() -> Iterator[str]:
     """How near the minimum-norm attacks come, here and in the field's libraries."""
     from benchmarks.campaign import growing
     from benchmarks.distances import HEAD, cases, lines
 
     return growing(HEAD, (line for about in cases() for line in lines(about)))
+
+
+def substitutes() -> Iterator[str]:
+    """How many queries does it take to copy a network by its labels, and to fool it with what fools the copy?"""
+    from benchmarks.substitutes import report
+
+    return report()
+
+
+def queries() -> Iterator[str]:
+    """What attacks that see labels or scores alone find, against the queries they ask, here and in the libraries."""
+    from benchmarks.queries import report
+
+    return report()
 
 
 def front_door() -> str:
@@ -210,7 +231,20 @@ def _by_name(*campaigns: Campaign) -> dict[str, Campaign]:
     return {campaign.__name__.replace("_", "-"): campaign for campaign in campaigns}
 
 
-ATTACKS = _by_name(front_door, distances, ensemble, zoo, memories, transfer, universal, detector, defenses)
+ATTACKS = _by_name(
+    front_door,
+    distances,
+    queries,
+    ensemble,
+    zoo,
+    memories,
+    transfer,
+    universal,
+    substitutes,
+    detector,
+    noticing,
+    defenses,
+)
 CAMPAIGNS = _by_name(retraining, kills, jobs, bench, explanations) | ATTACKS
 
 

@@ -28,6 +28,7 @@ class Ask:
     max_rows    rows that each image may spend; None is the setting's
     purpose     why, in the caller's words
     caller      whose it is, for fairness and for what it may see
+    key         what the ledger knows the caller's key by
     sees_all    whether the datasets of all others are the caller's to use
     """
 
@@ -46,6 +47,7 @@ class Ask:
     purpose: str | None = None
     request_id: str = ""
     caller: str = ""
+    key: str = ""
     sees_all: bool = False
 
 

@@ -12,7 +12,7 @@ import binascii
 import json
 import re
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import PureWindowsPath
@@ -25,7 +25,17 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from rakinglight.catalogue import Operation
-from rakinglight.errors import FIELDS, BadParameter, FieldError, InternalError, TooLarge, Unreadable, near, shown
+from rakinglight.errors import (
+    FIELDS,
+    BadParameter,
+    FieldError,
+    Forbidden,
+    InternalError,
+    TooLarge,
+    Unreadable,
+    near,
+    shown,
+)
 from rakinglight.plan import kinds_of
 from rakinglight.wire import array_from_json
 from service.ask import Image
@@ -34,6 +44,7 @@ from service.datasets import NAME_LENGTH
 from service.settings import Settings
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 
 #: Bodies above this are parsed in a thread, so that others are not kept waiting.
 LARGE = 256 * 1024
@@ -48,6 +59,8 @@ MAX_LISTED = 1000
 #: keeps all other requests waiting, which no thread can help.
 MAX_MARKS = 200_000
 
+#: What a part of a form that is an image is called.
+IMAGES = ("image", "images")
 #: What a dataset may come as.
 DATASETS = ("application/zip", "application/x-npz", "application/octet-stream", "application/x-zip-compressed")
 
@@ -124,6 +137,15 @@ async def read(request: Request, settings: Settings, hold: Hold, limit: int | No
     return bytes(body)
 
 
+async def said(request: Request, settings: Settings, hold: Hold, kind: type[M]) -> M:
+    """The body, a JSON object, as what `kind` says. Raises as `read` does, and BadParameter."""
+    values = _object(await read(request, settings, hold), "The body")
+    there = kind.model_fields
+    unknown = [name for name in values if name not in there][:FIELDS]
+    errors = {f"/{name}": f"{shown(name)} is not known here: {near(name, there)}" for name in unknown}
+    return _validated(kind, {name: value for name, value in values.items() if name in there}, errors, strict=True)
+
+
 async def upload(request: Request, settings: Settings, hold: Hold) -> tuple[str, bytes]:
     """The name and the content of the dataset that is the body, or its part `file`. Raises as `read` does.
 
@@ -155,11 +177,41 @@ async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Bod
 
     Raises Unreadable where it is neither JSON nor a form, and BadParameter for a field that is not as it should be.
     """
+    from_json, from_form = partial(_from_json, raw, operation), partial(_from_form, raw, headers, operation)
+    return await _parsed(raw, headers, from_json, from_form)
+
+
+async def parse_images(raw: bytes, headers: Headers, operation: Operation) -> list[Image]:
+    """The images in `raw`, which may say nothing else.
+
+    Raises Forbidden for whatever stands beside them, before it looks at any of it; else as `parse` does.
+    """
+
+    def from_json() -> list[Image]:
+        said = _object(raw, "The body")
+        check_alone(name for name in said if name != "images")
+        return _from_object(said, operation)[1]
+
+    def from_form() -> list[Image]:
+        check_alone(part.name for part in _parts(raw, headers) if part.name not in IMAGES)
+        return _from_form(raw, headers, operation)[1]
+
+    return await _parsed(raw, headers, from_json, from_form)
+
+
+def check_alone(beside: Iterable[str]) -> None:
+    """Raises Forbidden where there is a name `beside` the images that a black box is asked about."""
+    for name in beside:
+        raise Forbidden(f"Images alone may be sent with this key, and here is {shown(name)} beside them; leave it out.")
+
+
+async def _parsed(raw: bytes, headers: Headers, from_json: Callable[[], T], from_form: Callable[[], T]) -> T:
+    """What the one of the two finds in `raw` that its Content-Type means. Raises Unreadable where that is neither."""
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json")):
-        work = partial(_from_json, raw, operation)
+        work = from_json
     elif kind == "multipart/form-data":
-        work = partial(_from_form, raw, headers, operation)
+        work = from_form
     else:
         raise Unreadable(
             f"The Content-Type is {kind[:60]!r}; send application/json (curl: -H 'Content-Type: application/json') or "
@@ -172,7 +224,11 @@ async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Bod
 
 
 def _from_json(raw: bytes, operation: Operation) -> tuple[Body, list[Image]]:
-    body = _checked(_object(raw, "The body"), operation, strict=True)
+    return _from_object(_object(raw, "The body"), operation)
+
+
+def _from_object(said: Mapping[str, Any], operation: Operation) -> tuple[Body, list[Image]]:
+    body = _checked(said, operation, strict=True)
     return body, [_image(image, f"/images/{i}") for i, image in enumerate(body.images)]
 
 
@@ -209,13 +265,20 @@ def _object(raw: bytes | str, what: str) -> dict[str, Any]:
 
 def _checked(values: Mapping[str, Any], operation: Operation, *, strict: bool) -> Body:
     known = {name: value for name, value in values.items() if name in Body.model_fields}
-    errors = _unknown([name for name in values if name not in known], operation)
+    return _validated(Body, known, _unknown([name for name in values if name not in known], operation), strict=strict)
+
+
+def _validated(kind: type[M], known: Mapping[str, Any], errors: dict[str, str], *, strict: bool) -> M:
+    """`known` as what `kind` says. Raises BadParameter for what is wrong there, and for the `errors` found before."""
     try:
         # Only what is known: pydantic would tell of every other name, and a caller can send millions.
-        body = Body.model_validate(known, strict=strict)
+        body = kind.model_validate(known, strict=strict)
     except ValidationError as e:
         for found in e.errors(include_url=False):
             name = str(found["loc"][0])
+            if found["type"] == "missing":
+                errors.setdefault(f"/{name}", f"{name} is missing: {kind.model_fields[name].description}")
+                continue
             # A union says once for each of its kinds what is wrong; the place in the list is what a caller needs.
             pointer = "/" + "/".join(str(part) for part in found["loc"][: 2 if isinstance(known[name], list) else 1])
             message = found["msg"].removeprefix("Value error, ")
@@ -256,7 +319,7 @@ def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body
     files: list[Image] = []
     fields: dict[str, list[str]] = defaultdict(list)
     for name, content, _ in _parts(raw, headers):
-        if name in ("image", "images"):
+        if name in IMAGES:
             files.append(content if isinstance(content, bytes) else _image_said(content, f"/images/{len(files)}"))
         else:
             fields[name].append(_text(name, content))

@@ -10,13 +10,14 @@ Ask ──> begin: everything is checked, every image decoded; one fault refuses
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from rakinglight import catalogue, images, reply
 from rakinglight.card import Card
@@ -26,6 +27,7 @@ from rakinglight.errors import (
     BadParameter,
     EngineAway,
     FieldError,
+    Forbidden,
     InternalError,
     NotAnImage,
     NotFound,
@@ -40,6 +42,8 @@ from rakinglight.question import Question
 from rakinglight.wire import array_to_json
 from service import limits
 from service.ask import Array, Ask, Image, Listed, Prepared, Source
+from service.black_box import BlackBox
+from service.black_box.ledger import Asked
 from service.decode import Decoder
 from service.engines import Engine
 from service.metrics import Metrics
@@ -49,10 +53,12 @@ from service.tasks import task_group
 if TYPE_CHECKING:
     from service.storage import Storage
 
-#: What an Idempotency-Key may be.
-_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 #: Seconds after which it is worth asking a service again that is going down: another may be up by then.
 DRAINING_RETRY_S = 5.0
+#: Seconds that an attack waits for its entry in the ledger, where it may go on without.
+NOTE_S = 1.0
+
+log = structlog.get_logger("rakinglight.core")
 
 
 @dataclass(frozen=True)
@@ -120,9 +126,10 @@ class Hold:
 class Core:
     """What the service does, whatever the door.
 
-    engine   answers questions
-    decoder  makes pixels of files
-    metrics  of this service, which both doors count in
+    engine     answers questions
+    decoder    makes pixels of files
+    metrics    of this service, which both doors count in
+    black_box  what it does for who may only classify
     """
 
     def __init__(self, engine: Engine, settings: Settings, decoder: Decoder, storage: Storage | None = None) -> None:
@@ -131,6 +138,7 @@ class Core:
         self.decoder = decoder
         self._storage = storage
         self.metrics = Metrics(self)
+        self.black_box = BlackBox(self)
         self.bytes_held = 0
         self.under_way = 0
         self.draining = False
@@ -232,6 +240,7 @@ class Core:
         Raises what a caller can mend, of the first fault that is found.
         """
         begun = time.monotonic()
+        self.check_permitted(ask)
         if ask.dataset is not None:
             await self._count_dataset(ask, ask.dataset, hold)
         prepared = await self.prepare(ask)
@@ -243,6 +252,7 @@ class Core:
         left = max(0.001, begun + prepared.seconds - time.monotonic())
         questions = plan.questions(pixels, seed=ask.seed, seconds=left, max_rows=prepared.rows, caller=ask.caller)
         exact_image = limits.has_room_for_exact(pixels, ask, plan.operation, self.settings)
+        await self._note(ask, plan)
         return Work(ask, plan, questions, begun, exact_image, hold)
 
     async def prepare(self, ask: Ask, *, job: bool = False, file: str | None = None, outline: bool = False) -> Prepared:
@@ -304,16 +314,16 @@ class Core:
         Raises what a caller can mend, Conflict where the key came with another request, and StorageAway.
         """
         storage = self.storage
-        if idempotency_key is not None:
-            if not _IDEMPOTENCY_KEY.fullmatch(idempotency_key):
-                raise BadParameter.at("/Idempotency-Key", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
-            # Before all else: what was good then need not be now, as where its dataset is gone.
-            if earlier := await storage.do(storage.jobs.earlier, ask, ask.caller, idempotency_key):
-                return earlier
+        limits.check_idempotency_key(idempotency_key)
+        # Before all else: what was good then need not be now, as where its dataset is gone.
+        if idempotency_key and (earlier := await storage.do(storage.jobs.earlier, ask, ask.caller, idempotency_key)):
+            return earlier
+        self.check_permitted(ask)
         prepared = await self.prepare(ask, job=True, outline=True)
         if ask.dataset is None:
             await self._decoded(prepared, hold)
         plan = prepared.plan
+        await self._note(ask, plan)
         return await storage.do(
             storage.jobs.submit,
             ask,
@@ -362,6 +372,34 @@ class Core:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    # ── policy ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def check_permitted(self, ask: Ask) -> None:
+        """Refuse what the operator does not allow of the model, and an attack without a purpose where one is needed."""
+        allowed = self.settings.allow.get(ask.model)
+        if allowed is not None and ask.operation not in allowed:
+            there = ", ".join(sorted(allowed)) or "nothing"
+            raise Forbidden(f"{ask.operation} is not allowed on {ask.model} here; allowed is {there}.")
+        attacks = catalogue.operation(ask.operation).scope == "attack"
+        if attacks and self.settings.require_purpose and not (ask.purpose or "").strip():
+            raise BadParameter.at("/purpose", "An attack needs a purpose here: say in a sentence what it is for.")
+
+    async def _note(self, ask: Ask, plan: Plan) -> None:
+        """Write an attack into the ledger, as it is taken on; where that cannot be written, into the log.
+
+        Raises StorageAway where the operator wants a purpose of each, and so all of them in the ledger.
+        """
+        if plan.operation.scope != "attack":
+            return
+        asked = await asyncio.to_thread(Asked.of, ask, plan.model, method=plan.method)
+        try:
+            async with asyncio.timeout(None if self.settings.require_purpose else NOTE_S):
+                await self.storage.do(self.storage.ledger.note, asked, ask.images)
+        except (StorageAway, TimeoutError):
+            if self.settings.require_purpose:
+                raise
+            log.warning("attack_not_in_ledger", **asdict(asked))
 
     # ── the parts ───────────────────────────────────────────────────────────────────────────────────────────────────
 

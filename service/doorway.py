@@ -10,7 +10,8 @@ import asyncio
 import json
 import math
 import time
-from collections.abc import Coroutine
+from collections.abc import Container, Coroutine
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -18,9 +19,11 @@ import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rakinglight.errors import InternalError, RakinglightError
+from rakinglight.errors import Forbidden, InternalError, RakinglightError, Unauthenticated
+from service import discretion
 from service.core import Core
 from service.keys import Caller, Keyring, check_place
 from service.logs import request_id_of, trace_of
@@ -47,12 +50,16 @@ class CallerGone(Exception):
 class Visit:
     """One request, as metrics and logs will tell of it.
 
-    head  whether only the head of the answer is wanted
+    head       whether only the head of the answer is wanted
+    black_box  whether the caller is shown a black box, and nothing else
+    remaining  images that the caller's key may still ask about, where that is known; None where it has no budget
     """
 
     request_id: str
     head: bool = False
     caller: Caller = field(default_factory=lambda: Caller("", frozenset()))
+    black_box: bool = False
+    remaining: int | None = None
     operation: str | None = None
     method: str | None = None
     model: str | None = None
@@ -82,15 +89,19 @@ class Doorway:
 
         async def stamped(message: Message) -> None:
             if message["type"] == "http.response.start":
-                visit.status = message["status"]
-                stamp(MutableHeaders(raw=message["headers"]), visit)
+                visit.status, said = message["status"], MutableHeaders(raw=message["headers"])
+                stamp(said, visit)
+                if (left := await discretion.remaining(self.core, visit)) is not None:
+                    said["X-Query-Budget-Remaining"] = str(left)
             await send(message)
 
         with structlog.contextvars.bound_contextvars(
             request_id=visit.request_id, **trace_of(headers.get("traceparent"))
         ):
             try:
-                visit.caller = self._admitted(scope["path"], headers)
+                visit.caller = await self._admitted(scope["path"], headers)
+                visit.black_box = discretion.is_black_box(visit.caller, self.core.settings)
+                self._check_reach(scope, visit)
                 await self.app(scope, receive, stamped)
             except (CallerGone, ClientDisconnect):
                 visit.code, visit.status = "CANCELLED", GONE
@@ -102,14 +113,33 @@ class Doorway:
             finally:
                 self._record(scope, verb, visit, time.monotonic() - begun)
 
-    def _admitted(self, path: str, headers: Headers) -> Caller:
-        authorization = headers.get("authorization")
+    async def _admitted(self, path: str, headers: Headers) -> Caller:
+        authorization, settings = headers.get("authorization"), self.core.settings
         if self.keyring.open:
-            check_place(headers.get("host"), headers.get("origin"), self.core.settings.allowed_hosts)
-        settings = self.core.settings
-        if path in OPEN or (path == "/metrics" and settings.open_metrics and settings.on_loopback):
+            check_place(headers.get("host"), headers.get("origin"), settings.allowed_hosts)
+        if path in OPEN:
+            # Who shows a key, or needs none, is told more; nobody is turned away.
+            if authorization is not None or self.keyring.open:
+                with suppress(RakinglightError):
+                    return await self.keyring.admit(authorization)
             return Caller("", frozenset())
-        return self.keyring.admit(authorization, "metrics" if path == "/metrics" else None)
+        if path == "/metrics" and authorization is None:
+            if settings.black_box:
+                raise Unauthenticated("Send a key with the scope 'metrics' as: Authorization: Bearer <key>.")
+            if settings.open_metrics and settings.on_loopback:
+                return Caller("", frozenset({"metrics"}))
+        return await self.keyring.admit(authorization)
+
+    def _check_reach(self, scope: Scope, visit: Visit) -> None:
+        """Raises Forbidden where a black box is asked for what it does not answer. What is no route is a 404 to all."""
+        if scope["path"] == "/metrics":  # who shows a key is held to it, on loopback, too
+            visit.caller.require("metrics")
+        if not visit.black_box:
+            return
+        reached = [r for r in scope["app"].routes if isinstance(r, Route) and r.matches(scope)[0] is not Match.NONE]
+        allowed = discretion.ROUTES | ({"/metrics"} if "metrics" in visit.caller.scopes else set())
+        if reached and not any(route.path in allowed for route in reached):
+            raise Forbidden(discretion.REFUSAL)
 
     def _record(self, scope: Scope, verb: str, visit: Visit, seconds: float) -> None:
         said = {"operation": visit.operation, "method": visit.method, "model": visit.model}
@@ -132,9 +162,15 @@ _LEVELS = {2: 20, 4: 20, 5: 30}
 _VERBS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
+def named(name: str, known: Container[str]) -> str:
+    """`name`, if it is one of ours: what a caller wrote goes neither into logs nor into metrics."""
+    return name if name in known else "unknown"
+
+
 def problem(error: RakinglightError, visit: Visit) -> Response:
     """`error` as an RFC 9457 reply."""
     visit.code = error.code
+    error = discretion.worded(error) if visit.black_box else error
     headers = {}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"

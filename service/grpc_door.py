@@ -34,9 +34,9 @@ from structlog.contextvars import bound_contextvars
 
 from protos.gen.rakinglight.v1 import rakinglight_pb2
 from rakinglight.catalogue import OPERATIONS, Operation
-from rakinglight.errors import CODES, BadParameter, RakinglightError, TooLarge, Unreadable
+from rakinglight.errors import CODES, BadParameter, Forbidden, RakinglightError, TooLarge, Unreadable
 from rakinglight.plan import Reply
-from service import grpc_storage, messages
+from service import discretion, grpc_keys, grpc_storage, messages
 from service.ask import Ask
 from service.core import Core, Progress
 from service.doorway import Visit, told
@@ -50,7 +50,12 @@ SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
 DOMAIN = "rakinglight.dev"
 
 #: What calls are about that need the key of a keeper.
-KEPT = ("jobs", "datasets", "perturbations", "artifacts")
+KEPT = ("jobs", "datasets", "perturbations", "substitutes", "artifacts")
+
+#: What calls are about that need the scope `admin`.
+ADMINISTERED = ("keys", "ledger")
+#: The calls that are answered elsewhere.
+CALLS = {**grpc_storage.CALLS, **grpc_keys.CALLS}
 
 #: Fields at fault that are headers in REST.
 RENAMED = {"/Idempotency-Key": "/idempotency_key", "/Last-Event-ID": "/after"}
@@ -92,11 +97,11 @@ class Call:
 
     @property
     def subject(self) -> str:
-        """What it is about, as metrics and logs tell: an operation, or models, jobs, datasets or artifacts."""
+        """What it is about, as metrics and logs tell: an operation, or models, jobs, keys and the like."""
         if self.operation is not None:
             return self.operation.name
-        noun: str = re.findall("[A-Z][a-z]+", self.name)[1]
-        return noun.lower().removesuffix("s") + "s"
+        noun: str = re.findall("[A-Z][a-z]+", self.name)[-1].lower()
+        return noun if noun == "ledger" else noun.removesuffix("s") + "s"
 
 
 def calls() -> Iterator[Call]:
@@ -137,7 +142,7 @@ class Door:
         self._server.add_generic_rpc_handlers((self._handlers(),))
         self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        if settings.reflection:
+        if settings.reflection and not settings.black_box:
             shown = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection_pb2_grpc.add_ServerReflectionServicer_to_server(Reflection(shown, keyring), self._server)
         self.port = self._bind(settings.host, settings.grpc_port)
@@ -202,6 +207,8 @@ class Door:
         """
         handlers = {}
         for call in calls():
+            if self._core.settings.black_box and call.name not in discretion.CALLS:
+                continue
             handler = grpc.stream_stream_rpc_method_handler if call.streams else grpc.stream_unary_rpc_method_handler
             handlers[call.name] = handler(partial(self._serve, call))
         return grpc.method_handlers_generic_handler(SERVICE.full_name, handlers)
@@ -216,25 +223,38 @@ class Door:
         with bound_contextvars(request_id=visit.request_id, **trace_of(metadata.get("traceparent"))):
             try:
                 await context.send_initial_metadata((("x-request-id", visit.request_id),))
-                scope = call.operation.scope if call.operation else None
-                visit.caller = self._keyring.admit(metadata.get("authorization"), scope)
+                visit.caller = await self._keyring.admit(metadata.get("authorization"))
+                visit.black_box = discretion.is_black_box(visit.caller, self._core.settings)
+                if visit.black_box and call.name not in discretion.CALLS:
+                    raise Forbidden(discretion.REFUSAL)
+                if scope := _scope(call):
+                    visit.caller.require(scope)
                 if call.subject in KEPT:
                     visit.caller.require_keeping()
-                return await self._answer(call, sent, context, visit)
+                answer = await self._answer(call, sent, context, visit)
+                context.set_trailing_metadata(await self._trailing(visit))
+                return answer
             except asyncio.CancelledError:
                 visit.code = "DEADLINE_EXCEEDED" if context.time_remaining() == 0 else "CANCELLED"
                 raise
             except Exception as e:
-                status = status_of(told(e, visit), visit.request_id)
+                error = told(e, visit)
+                status = status_of(discretion.worded(error) if visit.black_box else error, visit.request_id)
             finally:
                 self._under_way.discard(task)
                 self._record(call, visit, time.monotonic() - begun)
         if call.uploads:
             await _let_finish(sent)
+        trailing = (*status.trailing_metadata, *await self._trailing(visit))
         try:
-            return await context.abort(status.code, status.details, status.trailing_metadata)
+            return await context.abort(status.code, status.details, trailing)
         except grpc.aio.InternalError:  # gRPC itself has ended the call, for a message that is far over the limit
             raise asyncio.CancelledError from None
+
+    async def _trailing(self, visit: Visit) -> tuple[tuple[str, str], ...]:
+        """What every answer carries at its end: what the caller's key has left, where it has a budget."""
+        left = await discretion.remaining(self._core, visit)
+        return () if left is None else (("x-query-budget-remaining", str(left)),)
 
     async def _read(self, sent: AsyncIterator[bytes]) -> bytes:
         """The caller's message, if it comes whole, in time and within the limit."""
@@ -253,9 +273,11 @@ class Door:
 
     async def _answer(self, call: Call, sent: AsyncIterator[bytes], context: Context, visit: Visit) -> bytes | None:
         """The response to `call`; None where it has been written to the stream."""
-        if call.name in grpc_storage.CALLS:
+        if call.name in CALLS:
             return await self._of_what_is_kept(call, sent, context, visit)
         request: Any = messages.parse(call.request, raw := await self._read(sent))
+        if visit.black_box:
+            return await self._of_black_box(call, request, raw, context, visit)
         if call.name == "SubmitJob":
             return await self._submit(call, request, raw, visit)
         self._note_model(request, visit)
@@ -272,6 +294,26 @@ class Door:
                 async for one in news:
                     await context.write(await self._encoded(call, one, visit))
         return None
+
+    async def _of_black_box(self, call: Call, request: Any, raw: bytes, context: Context, visit: Visit) -> bytes:
+        """What a black box answers: a model's labels, or the cut answers to images."""
+        visit.caller.require("query")
+        self._note_model(request, visit)
+        messages.check_alone(request, "model", *(["images"] if call.operation else []))
+        if call.operation is None:
+            return await self._filled(call, discretion.described(self._core.card(request.model)))
+        self._core.check_count(len(request.images), call.operation)
+        keys = [str(value) for name, value in context.invocation_metadata() or () if name == "idempotency-key"]
+        if len(keys) > 1:
+            raise BadParameter.at("/Idempotency-Key", f"idempotency-key is given {len(keys)} times; once is enough.")
+        with self._core.hold() as hold:
+            hold.add(len(raw))
+            images = [messages.image(image, f"/images/{i}") for i, image in enumerate(request.images)]
+            seconds, key = self._seconds(context), next(iter(keys), None)
+            answer = await discretion.classified(
+                self._core, visit, request.model, images, hold, idempotency_key=key, deadline_s=seconds
+            )
+        return await self._filled(call, answer)
 
     async def _submit(self, call: Call, said: Any, raw: bytes, visit: Visit) -> bytes:
         """The job that the request in `said`, whichever it is, becomes."""
@@ -293,7 +335,7 @@ class Door:
     async def _of_what_is_kept(
         self, call: Call, sent: AsyncIterator[bytes], context: Context, visit: Visit
     ) -> bytes | None:
-        answer: Any = grpc_storage.CALLS[call.name]
+        answer: Any = CALLS[call.name]
         if call.uploads:
             async with aclosing(_parsed(call, sent)) as parts:
                 return await self._filled(call, await answer(self._core, parts, visit))
@@ -376,6 +418,7 @@ class Door:
             purpose=request.purpose or None,
             request_id=visit.request_id,
             caller=visit.caller.name,
+            key=visit.caller.key_id,
             sees_all=visit.caller.sees is None,
         )
 
@@ -386,6 +429,13 @@ class Door:
             return None
         share = remaining - min(WAY_BACK * remaining, WAY_BACK_S)
         return min(max(share, LEAST_S), self._core.settings.deadline_limit_s)
+
+
+def _scope(call: Call) -> str | None:
+    """What a key must allow for `call`, before it is read."""
+    if call.operation is not None:
+        return call.operation.scope
+    return "admin" if call.subject in ADMINISTERED else None
 
 
 async def _parsed(call: Call, sent: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
@@ -420,7 +470,9 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc, name-
     async def ServerReflectionInfo(self, sent: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:  # noqa: N802
         metadata = dict(context.invocation_metadata() or ())
         try:
-            self._keyring.admit(metadata.get("authorization"))
+            caller = await self._keyring.admit(metadata.get("authorization"))
+            if caller.is_black_box:
+                raise Forbidden(discretion.REFUSAL)
         except RakinglightError as e:
             status = status_of(e, request_id_of(metadata.get("x-request-id")))
             await context.abort(status.code, status.details, status.trailing_metadata)

@@ -140,6 +140,31 @@ async def _delete_perturbation(core: Core, request: Any, visit: Visit) -> Values
     return {}
 
 
+# ── substitutes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def _list_substitutes(core: Core, request: Any, visit: Visit) -> Values:
+    storage, page = core.storage, Page(request.page_size or PAGE_SIZE, request.page_token or None)
+    listed = await storage.do(storage.substitutes.list, visit.caller.sees, page)
+    return {**listed, "substitutes": [_by_hash(one) for one in listed["substitutes"]]}
+
+
+async def _get_substitute(core: Core, request: Any, visit: Visit) -> Values:
+    storage = core.storage
+    return _by_hash(await storage.do(storage.substitutes.get, request.id, visit.caller.sees))
+
+
+def _by_hash(substitute: Values) -> Values:
+    """`substitute`, its archive named by its hash alone, as GetArtifact takes it."""
+    return {**substitute, "archive": {k: v for k, v in substitute["archive"].items() if k != "href"}}
+
+
+async def _delete_substitute(core: Core, request: Any, visit: Visit) -> Values:
+    storage = core.storage
+    await storage.do(storage.substitutes.remove, request.id, visit.caller.sees)
+    return {}
+
+
 # ── artifacts ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -166,5 +191,8 @@ CALLS: Mapping[str, Callable[[Core, Any, Visit], Awaitable[Values] | AsyncGenera
     "ListPerturbations": _list_perturbations,
     "GetPerturbation": _get_perturbation,
     "DeletePerturbation": _delete_perturbation,
+    "ListSubstitutes": _list_substitutes,
+    "GetSubstitute": _get_substitute,
+    "DeleteSubstitute": _delete_substitute,
     "GetArtifact": _get_artifact,
 }

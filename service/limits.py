@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -20,6 +21,8 @@ PURPOSE_LENGTH = 500
 LENGTHS = ("steps", "masks")
 #: Bytes of pixels that one run may be about; a message to the engine holds twice as many.
 TOGETHER_BYTES = 128 * 2**20
+#: What an Idempotency-Key may be.
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def check(ask: Ask, images: int, settings: Settings, *, job: bool) -> tuple[float, int]:
@@ -41,6 +44,12 @@ def check(ask: Ask, images: int, settings: Settings, *, job: bool) -> tuple[floa
     if not 0 < rows <= settings.rows:
         raise BadParameter.at("/max_rows", f"max_rows is {rows}; it is from 1 to {settings.rows} for each image.")
     return seconds, rows
+
+
+def check_idempotency_key(key: str | None) -> None:
+    """Refuse one that no header carries whole."""
+    if key is not None and not _IDEMPOTENCY_KEY.fullmatch(key):
+        raise BadParameter.at("/Idempotency-Key", "An Idempotency-Key has 1 to 255 printable ASCII characters.")
 
 
 def check_maps(ask: Ask, images: int, settings: Settings) -> None:

@@ -15,8 +15,9 @@ import numpy as np
 from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from rakinglight.errors import BadParameter, FieldError, Unreadable
+from rakinglight.errors import BadParameter, FieldError, Forbidden, Unreadable
 from rakinglight.plan import Reply
 from rakinglight.wire import DTYPES, array_from_json, array_to_json
 
@@ -34,6 +35,14 @@ def parse(kind: type[M], raw: bytes) -> M:
     except DecodeError as e:
         name = kind.DESCRIPTOR.full_name
         raise Unreadable(f"The {len(raw)} bytes are no {name}; is the caller's code made from this proto?") from e
+
+
+def check_alone(message: Message, *names: str) -> None:
+    """Raises Forbidden where `message` says anything but its fields called `names`: a black box is told no more."""
+    others = [field.name for field, _ in message.ListFields() if field.name not in names]
+    others += ["a field of an unknown number"] * len(UnknownFieldSet(message))
+    for name in others[:1]:
+        raise Forbidden(f"With this key a request has {' and '.join(names)} alone, and here is {name}; leave it out.")
 
 
 # ── in ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -224,6 +233,8 @@ def _fill_one(message: Any, value: Any) -> None:
             fill(message, {name: rest})
         case {"dtype": _, "shape": _, "data": _} if "tensor" in names:
             fill(message, {"tensor": array_from_json(dict(value), "")})
+        case {"dtype": _, "shape": _, "data": str()} if message.DESCRIPTOR.name == "Tensor":  # as a parameter has it
+            _fill_one(message, array_from_json(dict(value), ""))
         case Mapping():
             fill(message, value)
         case np.ndarray():

@@ -14,6 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -21,10 +22,13 @@ from prometheus_client.exposition import choose_encoder
 from rakinglight import __version__, catalogue
 from rakinglight.errors import CODES
 from rakinglight.results import State
+from service.database.schema import keys
 from service.engines import EngineState
+from service.keys import Response
 
 if TYPE_CHECKING:
     from service.core import Core
+    from service.database import Database
     from service.storage import Storage
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nobody reads
@@ -37,11 +41,42 @@ COUNT_BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128)
 PATIENCE_S = 1.0
 
 OPERATIONS = frozenset(catalogue.OPERATIONS) | {
-    "models", "health", "metrics", "docs", "jobs", "datasets", "perturbations", "artifacts",
+    "models", "health", "metrics", "docs", "jobs", "datasets", "perturbations", "substitutes", "artifacts", "keys",
+    "ledger",
 }  # fmt: skip
 #: `several` is what a request that compares is done by.
 METHODS = frozenset(name for operation in catalogue.OPERATIONS.values() for name in operation.by_name) | {"several"}
+#: What comes of an image that a black box is asked about.
+ASKED = frozenset({"answered", "repeated", "budget_spent", "rate_limited"})
+RESPONSES = frozenset(get_args(Response))
 OUTCOMES = frozenset(CODES) | {"OK", "CANCELLED"}
+
+
+@dataclass(frozen=True)
+class KeysInAll:
+    """All keys of the database that are not revoked.
+
+    noticed  of them, those that were noticed to copy a model
+    left     images that those with a budget may still ask about, and spent those that were answered
+    """
+
+    count: int = 0
+    noticed: int = 0
+    left: int = 0
+    spent: int = 0
+
+    @staticmethod
+    def of(database: Database) -> KeysInAll:
+        """As they are now. Raises StorageAway."""
+        limited = keys.c.budget.is_not(None)
+        wanted = sa.select(
+            sa.func.count(),
+            sa.func.count(keys.c.noticed),
+            sa.func.coalesce(sa.func.sum(keys.c.budget - keys.c.spent).filter(limited), 0),
+            sa.func.coalesce(sa.func.sum(keys.c.spent).filter(limited), 0),
+        ).where(keys.c.revoked_at.is_(None))
+        with database.reading() as connection:
+            return KeysInAll(*map(int, connection.execute(wanted).one()))
 
 
 @dataclass(frozen=True)
@@ -56,12 +91,14 @@ class Stored:
     workers: int = 0
     artifacts: int = 0
     artifact_bytes: int = 0
+    keys: KeysInAll = field(default_factory=lambda: KeysInAll())
 
     @staticmethod
     def of(storage: Storage) -> Stored:
         """As it is now. Raises StorageAway, and may take as long as the database does: call it in a thread."""
         usage = storage.artifacts.usage()
-        return Stored(storage.jobs.counts(), storage.jobs.workers(), usage.count, usage.bytes)
+        keys = KeysInAll.of(storage.database)
+        return Stored(storage.jobs.counts(), storage.jobs.workers(), usage.count, usage.bytes, keys)
 
 
 class Metrics:
@@ -90,6 +127,19 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self._black_box = Counter(
+            "rakinglight_black_box_images",
+            "Images that a black box was asked about: answered and charged, repeated from what was answered before, or "
+            "refused.",
+            ("model", "outcome"),
+            registry=self.registry,
+        )
+        self._alarms = Counter(
+            "rakinglight_noticed",
+            "Keys whose questions began to look like those of somebody who copies the model, by what is done then.",
+            ("response",),
+            registry=self.registry,
+        )
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
@@ -112,6 +162,15 @@ class Metrics:
         )
         self._requests.labels(*labels, _known(code, OUTCOMES)).inc()
         self._latency.labels(*labels).observe(seconds)
+
+    def asked_black_box(self, model: str | None, outcome: str, images: int) -> None:
+        """Count the images of one request to a black box, of which `outcome` is one of ASKED."""
+        if images:
+            self._black_box.labels(_known(model, self._core.engine.models), _known(outcome, ASKED)).inc(images)
+
+    def noticed(self, response: str) -> None:
+        """Count a key whose questions began to look like a copyist's, by its response."""
+        self._alarms.labels(_known(response, RESPONSES)).inc()
 
     async def exposition(self, accept: str | None) -> tuple[bytes, str]:
         """All metrics as text, and its content type: OpenMetrics where `accept` asks for it."""
@@ -168,6 +227,19 @@ def _of_storage(stored: Stored, *, up: bool) -> Iterator[Metric]:
     states: dict[tuple[str, ...], float] = {(state,): stored.jobs.get(state, 0) for state in get_args(State)}
     yield _gauge("jobs", "Jobs that are kept, of all who share the database.", states, "state")
     yield _gauge("job_workers", "Job processes that gave a sign of life lately.", {(): stored.workers})
+    held = stored.keys
+    yield _gauge(
+        "keys",
+        "Keys of the database that are not revoked, by whether they were noticed to copy a model.",
+        {("no",): held.count - held.noticed, ("yes",): held.noticed},
+        "noticed",
+    )
+    yield _gauge(
+        "black_box_budget_images",
+        "Images of the budgets of all these keys together: those that are left, and those that were answered.",
+        {("left",): held.left, ("spent",): held.spent},
+        "state",
+    )
     yield _gauge("artifacts", "Files in the store of artifacts.", {(): stored.artifacts})
     yield _gauge("artifact_bytes", "Bytes in the store of artifacts.", {(): stored.artifact_bytes})
 

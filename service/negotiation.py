@@ -10,6 +10,7 @@ JSON = "application/json"
 NPZ = "application/x-npz"
 PNG = "image/png"
 EVENTS = "text/event-stream"
+LINES = "application/x-ndjson"
 
 
 def chosen(accept: str | None, offered: Sequence[str]) -> str:

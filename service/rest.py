@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Container, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import ExitStack, aclosing
 from functools import cache
 from typing import Any
@@ -38,12 +37,13 @@ from rakinglight.errors import (
     Unreadable,
 )
 from rakinglight.plan import Reply
-from service import bodies, openapi, rest_storage
+from service import bodies, openapi, rest_black_box, rest_keys, rest_storage
 from service.ask import Ask
 from service.core import Core, Progress
 from service.docs_page import page
-from service.doorway import Doorway, Visit, problem, unless_gone
+from service.doorway import Doorway, Visit, named, problem, unless_gone
 from service.events import EventStream, Happened
+from service.headers import idempotency_key, wants_job
 from service.keys import Keyring
 from service.negotiation import EVENTS, JSON, NPZ, PNG, chosen
 from service.rest_storage import accepted
@@ -73,9 +73,14 @@ def application(core: Core, keyring: Keyring) -> FastAPI:
     app.add_exception_handler(HTTPException, _not_routed)
     app.add_exception_handler(RequestValidationError, _not_valid)
     app.add_middleware(Doorway, core=core, keyring=keyring)
-    _add_service_routes(app, core)
+    _add_health_routes(app, core)
+    if core.settings.black_box:  # nothing else is there, whoever asks
+        rest_black_box.add_routes(app, core)
+        return app
+    _add_description_routes(app)
     _add_model_routes(app, core)
     rest_storage.add_routes(app, core)
+    rest_keys.add_routes(app, core)
     return app
 
 
@@ -85,15 +90,10 @@ def visit_of(request: Request) -> Visit:
     return visit
 
 
-def _named(name: str, known: Container[str]) -> str:
-    """`name`, if it is one of ours: what a caller wrote goes neither into logs nor into metrics."""
-    return name if name in known else "unknown"
-
-
 # ── the service itself ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _add_service_routes(app: FastAPI, core: Core) -> None:
+def _add_health_routes(app: FastAPI, core: Core) -> None:
     @app.get("/healthz")
     async def healthz(request: Request) -> Response:
         visit_of(request).operation = "health"
@@ -101,10 +101,14 @@ def _add_service_routes(app: FastAPI, core: Core) -> None:
 
     @app.get("/readyz")
     async def readyz(request: Request) -> Response:
-        visit_of(request).operation = "health"
+        visit = visit_of(request)
+        visit.operation = "health"
+        # Of the models, and of what keeps them, only who may see them hears; a stranger may be a black box's caller.
+        sees = bool(visit.caller.scopes) and not visit.black_box
         if not core.ready:
-            raise EngineAway(f"Not ready: {core.reason}", retry_after_s=READY_RETRY_S)
-        return JSONResponse({"ready": True, "models": sorted(core.engine.models)})
+            reason = f"Not ready: {core.reason}" if sees else "Not ready; who shows a key is told why."
+            raise EngineAway(reason, retry_after_s=READY_RETRY_S)
+        return JSONResponse({"ready": True} | ({"models": sorted(core.engine.models)} if sees else {}))
 
     @app.get("/metrics")
     async def metrics(request: Request) -> Response:
@@ -112,6 +116,8 @@ def _add_service_routes(app: FastAPI, core: Core) -> None:
         text, content_type = await core.metrics.exposition(request.headers.get("accept"))
         return Response(text, headers={"Content-Type": content_type})
 
+
+def _add_description_routes(app: FastAPI) -> None:
     @app.get("/openapi.json")
     async def openapi_json(request: Request) -> Response:
         visit_of(request).operation = "docs"
@@ -137,7 +143,9 @@ def _add_model_routes(app: FastAPI, core: Core) -> None:
     @app.get(f"{ROOT}/models/{{model}}/versions/{{version}}")
     async def model(request: Request) -> Response:
         visit = visit_of(request)
-        visit.operation, visit.model = "models", _named(request.path_params["model"], core.engine.models)
+        visit.operation, visit.model = "models", named(request.path_params["model"], core.engine.models)
+        if visit.black_box:
+            return rest_black_box.model(core, request, visit)
         return JSONResponse(core.model(request.path_params["model"], request.path_params.get("version")))
 
     for operation in catalogue.OPERATIONS.values():
@@ -147,13 +155,15 @@ def _add_model_routes(app: FastAPI, core: Core) -> None:
 
 
 def _asking(core: Core, operation: Operation) -> Endpoint:
-    """The endpoint that asks `operation` of a model."""
+    """The endpoint that asks `operation` of a model; of a black box the doorway lets through `classify` alone."""
     offered = [JSON, NPZ, *([PNG] if operation.picture else []), EVENTS]
 
     async def endpoint(request: Request) -> Response:
         visit = visit_of(request)
-        visit.operation, visit.model = operation.name, _named(request.path_params["model"], core.engine.models)
+        visit.operation, visit.model = operation.name, named(request.path_params["model"], core.engine.models)
         visit.caller.require(operation.scope)
+        if visit.black_box:
+            return await rest_black_box.classify(core, request, visit)
         if later := wants_job(request) or operation.together:
             visit.caller.require_keeping()
         kind = chosen(request.headers.get("accept"), offered)
@@ -163,9 +173,9 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
             raw = await bodies.read(request, core.settings, hold)
             ask = await _ask(raw, request, operation, kind)
             if isinstance(ask.method, str):
-                visit.method = _named(ask.method, operation.by_name)
+                visit.method = named(ask.method, operation.by_name)
             if later:
-                return accepted(await core.submit(ask, hold, idempotency_key=_idempotency_key(request)))
+                return accepted(await core.submit(ask, hold, idempotency_key=idempotency_key(request)))
             work = await unless_gone(request.receive, core.begin(ask, hold))
             visit.method = work.method
             if kind == EVENTS:
@@ -208,25 +218,9 @@ async def _ask(raw: bytes, request: Request, operation: Operation, kind: str) ->
         purpose=body.purpose,
         request_id=visit.request_id,
         caller=visit.caller.name,
+        key=visit.caller.key_id,
         sees_all=visit.caller.sees is None,
     )
-
-
-def wants_job(request: Request) -> bool:
-    """Whether the answer is not waited for (RFC 7240, section 4.1)."""
-    # Without what stands in quotes, which may hold any character.
-    said = _QUOTED.sub("", ",".join(request.headers.getlist("prefer")))
-    return any(_ENDS_NAME.split(wish)[0].strip().lower() == "respond-async" for wish in said.split(","))
-
-
-_QUOTED, _ENDS_NAME = re.compile(r'"(?:[^"\\]|\\.)*"'), re.compile("[;=]")
-
-
-def _idempotency_key(request: Request) -> str | None:
-    given = request.headers.getlist("idempotency-key")
-    if len(given) > 1:
-        raise BadParameter.at("/Idempotency-Key", f"Idempotency-Key is given {len(given)} times; once is enough.")
-    return given[0] if given else None
 
 
 async def _events(

@@ -38,6 +38,7 @@ def add_routes(app: FastAPI, core: Core) -> None:
     _add_jobs(app, core)
     _add_datasets(app, core)
     _add_perturbations(app, core)
+    _add_substitutes(app, core)
     _add_artifacts(app, core)
 
 
@@ -48,7 +49,8 @@ def _visit(request: Request, operation: str) -> Visit:
     return visit
 
 
-def _page(request: Request) -> Page:
+def page_asked(request: Request) -> Page:
+    """The page that `request` asks for. Raises BadParameter."""
     size = request.query_params.get("page_size")
     if size is not None and not re.fullmatch(r"[0-9]{1,9}", size):
         raise BadParameter.at("/page_size", f"page_size is {shown(size)}; it is a whole number.")
@@ -67,7 +69,7 @@ def accepted(job: Mapping[str, Any]) -> Response:
 def _add_jobs(app: FastAPI, core: Core) -> None:
     @app.get(f"{ROOT}/jobs")
     async def jobs(request: Request) -> Response:
-        visit, page = _visit(request, "jobs"), _page(request)
+        visit, page = _visit(request, "jobs"), page_asked(request)
         state = request.query_params.get("state")
         if state is not None and state not in STATES:
             raise BadParameter.at("/state", f"state is {shown(state)}; it is one of {', '.join(STATES)}.")
@@ -190,7 +192,7 @@ def _add_datasets(app: FastAPI, core: Core) -> None:
 
     @app.get(f"{ROOT}/datasets")
     async def datasets(request: Request) -> Response:
-        visit, page = _visit(request, "datasets"), _page(request)
+        visit, page = _visit(request, "datasets"), page_asked(request)
         return JSONResponse(await core.storage.datasets.list(visit.caller.sees, page.size, page.token))
 
     @app.get(f"{ROOT}/datasets/{{dataset}}")
@@ -211,7 +213,7 @@ def _add_datasets(app: FastAPI, core: Core) -> None:
 def _add_perturbations(app: FastAPI, core: Core) -> None:
     @app.get(f"{ROOT}/perturbations")
     async def perturbations(request: Request) -> Response:
-        visit, page, storage = _visit(request, "perturbations"), _page(request), core.storage
+        visit, page, storage = _visit(request, "perturbations"), page_asked(request), core.storage
         return JSONResponse(await storage.do(storage.perturbations.list, visit.caller.sees, page))
 
     @app.get(f"{ROOT}/perturbations/{{perturbation}}")
@@ -223,6 +225,27 @@ def _add_perturbations(app: FastAPI, core: Core) -> None:
     async def remove(request: Request) -> Response:
         visit, name, storage = _visit(request, "perturbations"), request.path_params["perturbation"], core.storage
         await storage.do(storage.perturbations.remove, name, visit.caller.sees)
+        return Response(status_code=204)
+
+
+# ── substitutes ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _add_substitutes(app: FastAPI, core: Core) -> None:
+    @app.get(f"{ROOT}/substitutes")
+    async def substitutes(request: Request) -> Response:
+        visit, page, storage = _visit(request, "substitutes"), page_asked(request), core.storage
+        return JSONResponse(await storage.do(storage.substitutes.list, visit.caller.sees, page))
+
+    @app.get(f"{ROOT}/substitutes/{{substitute}}")
+    async def substitute(request: Request) -> Response:
+        visit, name, storage = _visit(request, "substitutes"), request.path_params["substitute"], core.storage
+        return JSONResponse(await storage.do(storage.substitutes.get, name, visit.caller.sees))
+
+    @app.delete(f"{ROOT}/substitutes/{{substitute}}")
+    async def remove(request: Request) -> Response:
+        visit, name, storage = _visit(request, "substitutes"), request.path_params["substitute"], core.storage
+        await storage.do(storage.substitutes.remove, name, visit.caller.sees)
         return Response(status_code=204)
 
 

@@ -9,7 +9,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -26,9 +26,12 @@ EngineName = Literal["torchserve", "local"]
 
 
 def register(app: typer.Typer) -> None:
-    """Add `serve` to the command line."""
+    """Add what a service's operator needs to the command line."""
+    from service import key_commands
+
     app.command()(serve)
     app.command()(worker)
+    key_commands.register(app)
 
 
 def serve(
@@ -38,13 +41,17 @@ def serve(
     grpc_port: Annotated[int | None, typer.Option(help="Port of gRPC; 0 takes a free one.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="A model to serve; may be given again.")] = None,
     home: Annotated[Path | None, typer.Option(help="Folder of archives, sockets and logs.")] = None,
+    black_box: Annotated[
+        bool, typer.Option("--black-box", help="Be a black box to everybody: images are classified, and nothing else.")
+    ] = False,
 ) -> None:
     """Start the service: REST, gRPC and the engine behind them. Ctrl-C ends it, a second one at once.
 
-    What is not given here is taken from the RAKINGLIGHT_ settings.
+    What is not given here is taken from the RAKINGLIGHT_ settings. With --black-box the engine is local unless another
+    is named.
     """
     options = {"engine": engine, "host": host, "port": port, "grpc_port": grpc_port, "home": home, "models": model}
-    _begin("serve", options, _serve)
+    _begin("serve", {**options, "black_box": black_box or None}, _serve)
 
 
 def worker(
@@ -74,11 +81,13 @@ def _begin(command: str, options: dict[str, Any], main: Callable[[Any, list[Path
 
     try:
         settings = Settings(**{name: value for name, value in options.items() if value not in (None, [])})
+        if settings.black_box and "engine" not in settings.model_fields_set:
+            settings = settings.model_copy(update={"engine": "local"})
         logs.configure(settings.log_level, settings.log_format)
         archives = _archives(settings)
         _run(lambda: main(settings, archives))
     except (ValidationError, ValueError) as e:  # a setting that is wrong, or that cannot be had: a port in use
-        raise end(_told(e), 2) from None
+        raise end(told(e), 2) from None
     except RakinglightError as e:
         raise end(str(e), 3) from None
 
@@ -112,6 +121,7 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
     from service import grpc_door, rest
     from service.core import Core
     from service.decode import DecodePool
+    from service.engines.targets import target_files
     from service.jobs.child import JobProcess
     from service.keys import Keyring
     from service.storage import Storage
@@ -134,11 +144,15 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
         preparing = asyncio.create_task(storage.ready())
         house.push_async_callback(_cancelled, preparing)
         core = Core(engine, settings, decoder, storage)
-        keyring = Keyring(settings.keys)
+        keyring = Keyring.of(settings, core.black_box.find)
         web = Web(rest.application(core, keyring), settings)
-        jobs = JobProcess(engine, archives, settings)
-        core.metrics.job_process_restarts = lambda: jobs.restarts
-        await house.enter_async_context(jobs.kept())
+        if settings.black_box:  # which keeps no jobs, and has its own ledger to sweep
+            sweeping = asyncio.create_task(_once_ready(preparing, core.black_box.keep))
+            house.push_async_callback(_cancelled, sweeping)
+        else:
+            jobs = JobProcess(engine, [*archives, *target_files(settings.targets)], settings)
+            core.metrics.job_process_restarts = lambda: jobs.restarts
+            await house.enter_async_context(jobs.kept())
         door = grpc_door.server(core, keyring)
         await door.start()
         house.push_async_callback(door.stop, 0.0)
@@ -149,7 +163,7 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
             names = ", ".join(engine.models)
             begins = "Waiting for" if settings.engine_sockets else "Starting"
             typer.echo(f"{begins} {settings.engine}, which loads {names} ...")
-            typer.echo(f"REST  {web.url}/docs\ngRPC  {settings.host}:{door.port}")
+            typer.echo(f"REST  {web.url}{'' if settings.black_box else '/docs'}\ngRPC  {settings.host}:{door.port}")
             await _first(_until_ready(core), asked_to_stop.wait(), _unfit(preparing))
             if core.ready:
                 typer.echo("Ready. Ctrl-C stops it.")
@@ -168,12 +182,17 @@ async def _serve(settings: Any, archives: list[Path]) -> None:
 def _engine(settings: Any, archives: list[Path]) -> Engine:
     from service.engines.boarding import Limits
     from service.engines.local import LocalEngine
+    from service.engines.targets import WithTargets, target_files
     from service.engines.torchserve import TorchServeEngine
 
     limits = Limits(aboard=settings.live_runs, waiting=settings.waiting_runs)
+    engine: Engine
     if settings.engine == "local":
-        return LocalEngine(archives, home=settings.home, limits=limits)
-    return TorchServeEngine(archives, home=settings.home, sockets=settings.engine_sockets, limits=limits)
+        engine = LocalEngine(archives, home=settings.home, limits=limits)
+    else:
+        engine = TorchServeEngine(archives, home=settings.home, sockets=settings.engine_sockets, limits=limits)
+    targets = target_files(settings.targets)
+    return WithTargets(engine, targets, home=settings.home, limits=limits) if targets else engine
 
 
 class Web:
@@ -259,6 +278,13 @@ async def _cancelled(task: asyncio.Task[Any]) -> None:
     await asyncio.wait([task])
 
 
+async def _once_ready(preparing: asyncio.Task[Any], work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Do `work` once the database is up to date, if it ever is."""
+    await asyncio.wait([preparing])
+    if preparing.exception() is None:
+        await work()
+
+
 async def _unfit(preparing: asyncio.Task[Any]) -> None:
     """Wait for the ValueError with which `preparing` says that a database will not do, and raise it."""
     await asyncio.wait([preparing])
@@ -289,7 +315,8 @@ def _run(main: Callable[[], Any]) -> None:
             runner.run(main())
 
 
-def _told(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """What is wrong with the settings."""
     if isinstance(error, ValidationError):
         return "; ".join(map(_fault, error.errors()))
     return str(error)

@@ -19,7 +19,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from service.keys import Keyring
+from rakinglight.errors import near
+from service.keys import Keyring, View
 
 MIB = 2**20
 
@@ -35,11 +36,18 @@ class Settings(BaseSettings):
         Path(".rakinglight"),
         description="Folder of all that is kept: archives, jobs, sockets, logs, measurements (`probes.json`).",
     )
-    host: str = Field("127.0.0.1", description="Address that both doors listen on. Other than loopback needs a key.")
+    host: str = Field(
+        "127.0.0.1", description="Address that both doors listen on. Other than loopback needs a key, or `require_key`."
+    )
     port: int = Field(8000, ge=0, le=65535, description="Port of REST; 0 takes a free one.")
     grpc_port: int = Field(8001, ge=0, le=65535, description="Port of gRPC; 0 takes a free one.")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
         ("efficientnet-lite0", "lenet5-digits"), min_length=1, description="Models to serve, separated by commas."
+    )
+    targets: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (),
+        description="Models elsewhere that are asked over HTTP, and appear as models here: target files, by commas, or "
+        "folders of them.",
     )
     engine: Literal["torchserve", "local"] = Field(
         "torchserve", description="Who runs the networks: TorchServe's workers, or one child process without Java."
@@ -59,6 +67,11 @@ class Settings(BaseSettings):
         "(all scopes but admin), or NAME SCOPE,SCOPE SECRET. What one has submitted or uploaded, the others do not "
         "see.",
     )
+    require_key: bool | None = Field(
+        None,
+        description="Whether who shows no key is turned away; without it, where `key` or `key_file` is set. Set it for "
+        "a service whose keys are all in the database (`rakinglight keys make`).",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Names besides loopback's by which this service may be called where no key guards it."
     )
@@ -66,6 +79,30 @@ class Settings(BaseSettings):
         True, description="Whether `/metrics` needs no key on loopback; not so behind a proxy on the same machine."
     )
     reflection: bool = Field(True, description="Whether gRPC tells its own schema to who asks.")
+    allow: Annotated[dict[str, frozenset[str]], NoDecode] = Field(
+        {},
+        description="The operations that a model is for, of models that are not for all: "
+        "MODEL=OPERATION+OPERATION, by commas.",
+    )
+    require_purpose: bool = Field(
+        False,
+        description="Whether an attack needs a `purpose`; then none is taken on either while the ledger cannot be "
+        "written.",
+    )
+
+    black_box: bool = Field(
+        False, description="Whether the service is a black box to everybody, as by `rakinglight serve --black-box`."
+    )
+    view: View = Field(
+        "label", description="What a black box shows of its answers to who has no key that says it, from least to most."
+    )
+    answers_s: float = Field(
+        86_400.0, gt=0, description="Seconds for which a black box's answer is kept for who sends its request again."
+    )
+    ledger_s: float = Field(365 * 86_400.0, gt=0, description="Seconds for which an entry of the ledger is kept.")
+    ledger_images: bool = Field(
+        False, description="Whether the ledger keeps the images of its entries, and not only their SHA-256."
+    )
 
     database: SecretStr | None = Field(
         None,
@@ -167,7 +204,7 @@ class Settings(BaseSettings):
             sources += (TomlConfigSettingsSource(settings_cls, Path(path)),)
         return sources
 
-    @field_validator("models", "allowed_hosts", mode="before")
+    @field_validator("models", "targets", "allowed_hosts", mode="before")
     @classmethod
     def _by_commas(cls, value: Any) -> Any:
         return tuple(filter(None, (part.strip() for part in value.split(",")))) if isinstance(value, str) else value
@@ -182,14 +219,31 @@ class Settings(BaseSettings):
             raise ValueError(f"datasets is {value!r}; it looks like pets=/data/pets,digits=/data/digits.")
         return {name: folder for name, _, folder in pairs}
 
+    @field_validator("allow", mode="before")
+    @classmethod
+    def _operations(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            pairs = [part.strip().partition("=") for part in value.split(",") if part.strip()]
+            if any(not (model and equals) for model, equals, _ in pairs):
+                raise ValueError(f"allow is {value!r}; it looks like lenet5-digits=classify+saliency.")
+            value = {model: frozenset(filter(None, names.split("+"))) for model, _, names in pairs}
+        if isinstance(value, dict) and value:
+            from rakinglight.catalogue import OPERATIONS
+
+            for name in sorted(set().union(*value.values()) - set(OPERATIONS)):
+                raise ValueError(f"allow names {name!r}, which is no operation: {near(name, OPERATIONS)}")
+        return value
+
     @model_validator(mode="after")
     def _guarded(self) -> Settings:
         if self.key is not None and self.key_file is not None:
             raise ValueError("key and key_file are both set; keep one, best the file.")
-        if Keyring(self.keys).open and not self.on_loopback:
+        Keyring(self.keys)  # names what is wrong with them
+        if not self.needs_key and not self.on_loopback:
             raise ValueError(
                 f"host is {self.host!r}, which others can reach, and there is no key. Set RAKINGLIGHT_KEY_FILE to a "
-                "file with a long random key (openssl rand -hex 32), or leave the host at 127.0.0.1."
+                "file with a long random key (openssl rand -hex 32), or leave the host at 127.0.0.1. Where all keys "
+                "are in the database, set RAKINGLIGHT_REQUIRE_KEY."
             )
         if self.engine_sockets is not None and self.engine == "local":
             raise ValueError("engine_sockets names a TorchServe and engine is 'local'; keep one of the two.")
@@ -198,6 +252,12 @@ class Settings(BaseSettings):
         if self.deadline_s > self.deadline_limit_s:
             raise ValueError(f"deadline_s is {self.deadline_s:g}, over its own limit of {self.deadline_limit_s:g}.")
         return self
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether who shows no key is turned away."""
+        has_keys = self.key is not None or self.key_file is not None
+        return has_keys if self.require_key is None else self.require_key
 
     @property
     def on_loopback(self) -> bool:

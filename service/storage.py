@@ -10,13 +10,18 @@ from typing import Self
 
 from rakinglight.errors import StorageAway
 from service.artifacts import Artifacts
+from service.black_box.budget import Budget
+from service.black_box.keys import Keys
+from service.black_box.ledger import Ledger
 from service.database import SOON_S, Database, P, T
 from service.datasets import Datasets
 from service.decode import Decoder
 from service.jobs import queue
 from service.jobs.records import Jobs
+from service.keys import Keyring
 from service.perturbations import Perturbations
 from service.settings import Settings
+from service.substitutes import Substitutes
 
 log = logging.getLogger("rakinglight.storage")
 
@@ -33,6 +38,10 @@ class Storage:
     datasets: Datasets
     jobs: Jobs
     perturbations: Perturbations
+    substitutes: Substitutes
+    keys: Keys
+    ledger: Ledger
+    budget: Budget
 
     @staticmethod
     def of(settings: Settings, decoder: Decoder, *, wait_s: float = SOON_S) -> Storage:
@@ -44,7 +53,12 @@ class Storage:
         artifacts = Artifacts.of(settings, database)
         datasets = Datasets(database, artifacts, settings, decoder)
         jobs = Jobs(database, artifacts, datasets, settings, queue.Queue(database))
-        return Storage(database, artifacts, datasets, jobs, Perturbations(database, artifacts, settings))
+        perturbations = Perturbations(database, artifacts, settings)
+        substitutes = Substitutes(database, artifacts, settings)
+        keys = Keys(database, taken=Keyring(settings.keys).names)
+        ledger = Ledger(database, artifacts, settings)
+        budget = Budget(database, ledger)
+        return Storage(database, artifacts, datasets, jobs, perturbations, substitutes, keys, ledger, budget)
 
     async def do(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """`function(*args, **kwargs)`, which uses one of the parts, in a thread: see `Database.do`. Raises StorageAway.

@@ -40,12 +40,16 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def serving(engine: str, seconds: float = 90, **settings: str) -> Iterator[LiveService]:
-    """`rakinglight serve` on free ports, ready; at the end it is asked to stop, and has to."""
+    """`rakinglight serve` on free ports, ready; at the end it is asked to stop, and has to.
+
+    Its archives are those of the checkout, and its database its own: of two on one, either may take the other's jobs.
+    """
     port, grpc_port = free_port(), free_port()
-    given = {"port": port, "grpc_port": grpc_port, "engine": engine, "home": ROOT / ".rakinglight"} | settings
-    environment = os.environ | {f"RAKINGLIGHT_{name.upper()}": str(value) for name, value in given.items()}
     program = Path(sys.executable).with_name("rakinglight")
-    with tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output, tempfile.TemporaryDirectory() as kept:
+        given = {"port": port, "grpc_port": grpc_port, "engine": engine, "home": ROOT / ".rakinglight"}
+        given |= {"database": f"sqlite:///{kept}/rakinglight.db", "artifacts": f"{kept}/artifacts"} | settings
+        environment = os.environ | {f"RAKINGLIGHT_{name.upper()}": str(value) for name, value in given.items()}
         process = subprocess.Popen([program, "serve"], env=environment, cwd=ROOT, stdout=output, stderr=output)
 
         def said() -> str:

@@ -2,12 +2,13 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -241,21 +242,50 @@ def assert_answers(answer: Any, said: Any, where: str = "") -> None:
         assert answer == said, where
 
 
+Python = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
+    """`python` with these arguments, in this folder; it ends with a code, and what it printed (`warm_python.py`)."""
+    output, program = (
+        tmp_path_factory.mktemp("printed"),
+        [sys.executable, str(Path(__file__).with_name("warm_python.py"))],
+    )
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+
+        def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+            assert process.stdin is not None and process.stdout is not None
+            asked = {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+            process.stdin.write(json.dumps({**asked, "output": str(output)}) + "\n")
+            process.stdin.flush()
+            code = json.loads(process.stdout.readline())["code"]
+            printed = [(output / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")]
+            return subprocess.CompletedProcess(arguments, code, *printed)
+
+        yield run
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 @pytest.mark.parametrize("example", RUN, ids=lambda e: e.where)
-def test_python_prints_what_the_page_says(example: Example, live_service: Any, workplace: Path) -> None:
-    program = [sys.executable, "-c", here(example.code, live_service)]
-    found = subprocess.run(program, capture_output=True, text=True, check=False)
+def test_python_prints_what_the_page_says(
+    example: Example, live_service: Any, workplace: Path, warm_python: Python
+) -> None:
+    found = warm_python("-c", here(example.code, live_service))
     assert found.returncode == 0, found.stderr
     assert example.answer in (None, found.stdout)
 
 
-def test_a_network_of_one_s_own_goes_in_as_the_page_says(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_network_of_one_s_own_goes_in_as_the_page_says(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, warm_python: Python
+) -> None:
     recipe, training = OWN_NETWORK
     build = next(e.code for e in ALL if "build my_recipe.py" in e.code).splitlines()[0]
     monkeypatch.setenv("RAKINGLIGHT_HOME", "home")
     (workplace / "my_recipe.py").write_text(recipe.code)
     for command in (["-c", training.code], build.split()[1:]):
-        subprocess.run([sys.executable, *command], check=True, capture_output=True, timeout=120)
+        warm_python(*command).check_returncode()
 
     (workplace / "my_recipe.py").unlink()  # the archive stands alone
     with rakinglight.local() as client:
@@ -263,10 +293,9 @@ def test_a_network_of_one_s_own_goes_in_as_the_page_says(workplace: Path, monkey
     assert answer.prediction.label in ("cat", "dog")
 
 
-def test_a_recipe_that_imports_its_neighbour_is_taught_otherwise(workplace: Path) -> None:
+def test_a_recipe_that_imports_its_neighbour_is_taught_otherwise(workplace: Path, warm_python: Python) -> None:
     (workplace / "broken_recipe.py").write_text("from lying_beside import MyNetwork\n")
-    program = [sys.executable, "-m", "model_store", "build", "broken_recipe.py", "--home", "home"]
-    found = subprocess.run(program, capture_output=True, text=True, check=False)
+    found = warm_python("-m", "model_store", "build", "broken_recipe.py", "--home", "home")
     assert found.returncode == 2
     assert "broken_recipe.py imports lying_beside" in found.stderr
     assert "write the network into the recipe" in found.stderr
@@ -287,6 +316,8 @@ def test_quoted_code_is_the_code(example: Example) -> None:
 
 def test_commands_of_the_readme_exist() -> None:
     program = Path(sys.executable).with_name("rakinglight")
-    for line in re.findall(r"^\.venv/bin/rakinglight (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE):
-        command = line.split()[0]
-        subprocess.run([program, command, "--help"], check=True, capture_output=True)
+    shown = subprocess.run([program, "--help"], check=True, capture_output=True, text=True).stdout
+    lines = re.findall(r"^\.venv/bin/rakinglight (.*)$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
+        assert re.search(rf"^\W*{line.split()[0]}\s", shown, re.MULTILINE), line

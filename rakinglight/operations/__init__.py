@@ -8,6 +8,7 @@ from rakinglight.operations.attack import attack
 from rakinglight.operations.classify import classify
 from rakinglight.operations.explain import occlusion, saliency
 from rakinglight.operations.robustness import robustness
+from rakinglight.operations.substitute import substitute
 from rakinglight.operations.universal import universal
 
-__all__ = ["attack", "classify", "occlusion", "robustness", "saliency", "universal"]
+__all__ = ["attack", "classify", "occlusion", "robustness", "saliency", "substitute", "universal"]

@@ -15,6 +15,7 @@ from rakinglight.parameters import Adaptive, AttackTarget, Defenses, Draws, Earl
 from rakinglight.queries import Algorithm, State
 from rakinglight.relays import first, resumable, so_far
 from rakinglight.subject import Subject
+from rakinglight.trace import Trace
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +44,8 @@ def attack(
 
     A detector is asked about what comes out, and no attack here knows of it.
 
+    Of a search that sees no gradients the result tells how near it had come after how many queries.
+
     state  from which to go on, as its Progress had it
     """
     state = state or {}
@@ -61,7 +64,9 @@ def attack(
         raise BadParameter.at("/parameters/target", detail)
     norm, epsilon = method.parameters.get("norm", "l2"), method.parameters.get("epsilon")
     goal = Goal(y, t)
-    door = FrontDoor(subject, goal, norm, epsilon, gradients=method.method.asks == "gradients")
+    gradients = method.method.asks == "gradients"
+    door = FrontDoor(subject, goal, norm, epsilon, gradients=gradients)
+    trace = Trace(x, goal, norm, epsilon)
 
     def proven(row: Tensor) -> Algorithm[Tensor | None]:
         return row if (yield from door.accept(row)) is not None else None
@@ -69,20 +74,20 @@ def attack(
     def begin(state: State | None) -> Algorithm[Tensor | Example]:
         offered = {"x": x, "goal": goal, "noise": subject.noise, "logits": attacked, "view_of": subject.view_of}
         offered["view"] = subject.view
-        algorithm = method.begin(**offered, accept=proven, state=state)
+        algorithm = trace.searching(method.begin(**offered, accept=proven, state=state), state)
         # What takes `accept` stops by itself, and knows better what it has found.
         stops = early_stop and fools and not method.takes("accept")
         return subject.through(_until(algorithm, goal, proven) if stops else algorithm)
 
     found, partial = yield from so_far(resumable(begin, state, "method", logits=logits, attacked=attacked))
     example = Example.of(found)
-    floats = yield from door.exact(example.x)
-    picture = yield from door.prove(example.x, floats, repair=not partial)
+    floats = yield from trace.judging(door.exact(example.x))
+    picture = yield from trace.judging(door.prove(example.x, floats, repair=not partial))
     last = FrontDoor(judge, goal, norm, epsilon)
     if defense and (judge.chain.random or not adaptive):
         # What chose the picture must not judge it: not the model without, and of a random defence not the same draws.
-        floats = yield from last.exact(example.x)
-        picture = replace((yield from last.judged(picture.pixels)), cut=picture.cut)
+        floats = yield from trace.judging(last.exact(example.x))
+        picture = replace((yield from trace.judging(last.judged(picture.pixels))), cut=picture.cut)
     asked = {"right": y == before["index"], "fools": fools, "detector": detector}
     result = {
         "prediction": before,
@@ -91,10 +96,12 @@ def attack(
         "target": None if t is None else subject.prediction(logits, t),
         "already_misclassified": y != before["index"],
         **example.facts,
-        **(yield from _said(last, picture.x, picture, **asked)),
+        **(yield from trace.judging(_said(last, picture.x, picture, **asked))),
         "adversarial": picture.pixels,
-        "exact": {**(yield from _said(last, example.x, floats, **asked)), "image": example.x.numpy()},
+        "exact": {**(yield from trace.judging(_said(last, example.x, floats, **asked))), "image": example.x.numpy()},
     }
+    if not gradients and "queries" in method.parameters:
+        result |= trace.members
     if epsilon is not None and norm == "linf" and epsilon < 1 / 255 - 1e-9:
         if fools:
             result["success"] = False

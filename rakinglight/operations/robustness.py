@@ -131,7 +131,9 @@ class Case:
         return DEFENDED if self.judge.chain else ("adaptive",)
 
     def among(self, logits: Tensor) -> bool:
-        """Whether the label is among the first TOP answers."""
+        """Whether the label is among the first TOP answers; of a model that tells labels alone, whether it is first."""
+        if self.subject.card.tells == "labels":
+            return int(logits.argmax()) == self.y
         return self.y in logits.argsort(descending=True, stable=True)[:TOP].tolist()
 
     def stands(self, line: str, proofs: Sequence[Mapping[str, Any]], epsilon: float) -> bool:
@@ -337,6 +339,7 @@ def complete(parameters: dict[str, Any], card: Card) -> dict[str, Any]:
     Raises BadParameter where there are no labels, and where an entry is no attack, or sets what is not its own.
     """
     from rakinglight import catalogue  # which knows this module
+    from rakinglight.plan import check_asks
 
     attack = catalogue.operation("attack")
     if parameters["labels"] is None:
@@ -355,6 +358,7 @@ def complete(parameters: dict[str, Any], card: Card) -> dict[str, Any]:
             method = attack.method(entry["method"])
             assert method is not None
             own = method.own
+            check_asks(method, card, attack)
             if not method.fools:
                 raise BadParameter.at("/method", f"{method.name} does not want the model to be wrong; name an attack.")
             if "perturbation" in own:

@@ -7,8 +7,11 @@ by the SHA-256 of its content.
       │──<  job_results   one image: its entry in the reply
       └──<  job_events    what happened, numbered from 1
     artifacts ──< holds   who needs it; what nobody holds is swept away
-    datasets ──> artifacts <── perturbations
+    datasets ──> artifacts <── perturbations, substitutes
     workers               job processes, each with a count that grows while it lives
+    keys ──< reservations what a request under way may come to cost its key
+      │──<  ledger        one image that was asked about, and the answer for whoever asks again
+      └──   watches       what the detector of copyists remembers of a key
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -120,7 +124,7 @@ artifacts = Table(
     Column("created_at", Double, nullable=False),
 )
 
-#: A holder is "job:<id>:request", ":states" or ":results", "dataset:<id>", "perturbation:<id>", or
+#: A holder is "job:<id>:request", ":states" or ":results", "dataset:<id>", "perturbation:<id>", "ledger:<request>", or
 #: "reply:<caller>/<request id>". A hold without `expires_at` lasts until its holder lets go. `shown` is false for what
 #: only the service itself reads: requests and states.
 holds = Table(
@@ -173,6 +177,25 @@ perturbations = Table(
     Index("ix_perturbations_owner_created_at", "owner", "created_at"),
 )
 
+#: Of the model that was asked: `queries` are the images that one learnt from, `agreement` the share of held-out images
+#: of which it says the same; `job` has made it.
+substitutes = Table(
+    "substitutes",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("owner", Text, nullable=False),
+    Column("model", JSON, nullable=False),
+    Column("architecture", Text, nullable=False),
+    Column("queries", BigInteger, nullable=False),
+    Column("agreement", JSON, nullable=False),
+    Column("job", Text, nullable=False),
+    Column("artifact", Text, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("ix_substitutes_owner_created_at", "owner", "created_at"),
+)
+
 workers = Table(
     "workers",
     metadata,
@@ -180,4 +203,90 @@ workers = Table(
     Column("beats", BigInteger, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("seen_at", Double, nullable=False),
+)
+
+#: `digest` is the SHA-256 of the secret. `view`, `top_k` and `response` are a black box's alone. `budget` and `spent`
+#: are images, `rate` images a minute. `noticed` is {"at", "queries", "score"} of when an alarm began that lasts.
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("view", Text),
+    Column("top_k", Integer),
+    Column("budget", BigInteger),
+    Column("spent", BigInteger, nullable=False, default=0),
+    Column("rate", BigInteger),
+    Column("response", Text),
+    Column("noticed", JSON(none_as_null=True)),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("revoked_at", Double),
+    UniqueConstraint("digest"),
+)
+Index("ix_keys_created_at", keys.c.created_at)
+Index(
+    "ix_keys_name",
+    keys.c.name,
+    unique=True,
+    sqlite_where=keys.c.revoked_at.is_(None),
+    postgresql_where=keys.c.revoked_at.is_(None),
+)
+
+#: In this table and the two below `key` is a key's id, the name of one of the key file, or empty for who showed none.
+#: A reservation whose `expires_at` is over counts no more: its process has died. `digest` tells requests apart.
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("digest", Text, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    UniqueConstraint("key", "idempotency_key"),
+)
+
+#: `image` is its number in the request, `digest` the SHA-256 of the image as it came, `kept` the artifact with it; a
+#: request about a dataset has one entry, without them. `request` tells requests apart for `idempotency_key`, and
+#: `answer` is what it was told, for a while; both are there only where a request may come again. `charged` is false for
+#: what costs no budget.
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("caller", Text, nullable=False),
+    Column("operation", Text, nullable=False),
+    Column("model", JSON, nullable=False),
+    Column("method", Text),
+    Column("purpose", Text),
+    Column("request_id", Text, nullable=False),
+    Column("idempotency_key", Text),
+    Column("request", Text),
+    Column("image", Integer),
+    Column("digest", Text),
+    Column("dataset", Text),
+    Column("kept", Text),
+    Column("answer", JSON(none_as_null=True)),
+    Column("charged", Boolean, nullable=False),
+    UniqueConstraint("key", "idempotency_key", "image"),
+    Index("ix_ledger_created_at", "created_at", "id"),
+    Index("ix_ledger_key_created_at", "key", "created_at"),
+)
+Index(
+    "ix_ledger_answered",
+    ledger.c.created_at,
+    sqlite_where=ledger.c.answer.is_not(None),
+    postgresql_where=ledger.c.answer.is_not(None),
+)
+
+watches = Table(
+    "watches",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("state", LargeBinary),
 )

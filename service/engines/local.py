@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rakinglight.archives import read_card
+from rakinglight.card import Card
 from rakinglight.errors import EngineAway
 from rakinglight.question import Question
 from rakinglight.wire import Frame
@@ -141,7 +142,7 @@ class LocalEngine:
         failures, cards = 0, list(self.models.values())
         while True:
             try:
-                await ask_each(self, cards if not self._up.is_set() else smallest(cards))
+                await self._try(cards if not self._up.is_set() else smallest(cards))
             except Stuck as e:
                 return f"the worker is stuck: {e}"
             except WorkerLost as e:
@@ -156,6 +157,14 @@ class LocalEngine:
                 self._up.set()
             await asyncio.sleep(trial.EVERY_S if self._up.is_set() else RETRY_S)
 
+    async def _try(self, cards: Sequence[Card]) -> None:
+        """Find out whether the worker answers for these. Raises Stuck, and WorkerLost."""
+        await ask_each(self, cards)
+
+    def _environment(self) -> dict[str, str]:
+        """What the child finds in its environment."""
+        return clean_environment(self.home)
+
     async def _launch(self) -> asyncio.subprocess.Process:
         with (self.home / "logs" / "worker.log").open("ab") as output:
             return await asyncio.create_subprocess_exec(
@@ -164,7 +173,7 @@ class LocalEngine:
                 "rakinglight.socket_host",
                 str(self._socket),
                 *map(str, self.archives),
-                env=clean_environment(self.home),
+                env=self._environment(),
                 stdin=asyncio.subprocess.PIPE,  # held open: its end is the child's
                 stdout=output,
                 stderr=output,

@@ -73,11 +73,13 @@ class Keeper:
         now = time.time()
         jobs_gone = self._storage.jobs.expire(now)
         datasets_gone = self._storage.datasets.sweep(now)
-        perturbations_gone = self._storage.perturbations.sweep(now)
+        perturbations_gone = self._storage.perturbations.sweep(now) + self._storage.substitutes.sweep(now)
+        entries_gone = self._storage.ledger.sweep(now)
         files_gone = self._storage.artifacts.sweep(now)
-        gone = jobs_gone, datasets_gone, perturbations_gone, files_gone
+        gone = jobs_gone, datasets_gone, perturbations_gone, entries_gone, files_gone
         if any(gone):
-            log.info("swept %d jobs, %d datasets, %d perturbations, %d artifacts", *gone)
+            said = "swept %d jobs, %d datasets, %d things that jobs made, %d entries of the ledger, %d artifacts"
+            log.info(said, *gone)
 
     def _is_dead(self, name: str, beats: int) -> bool:
         now = time.monotonic()

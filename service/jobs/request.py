@@ -15,7 +15,7 @@ from rakinglight.wire import Frame
 from service.ask import Ask, Image
 
 #: What makes no request another: who asked, and under which number.
-_ASIDE = {"images", "request_id", "caller"}
+_ASIDE = {"images", "request_id", "caller", "key"}
 
 
 def to_bytes(ask: Ask) -> bytes:

@@ -17,7 +17,7 @@ import asyncio
 import logging
 import math
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -25,7 +25,7 @@ from typing import Any
 
 from rakinglight import reply
 from rakinglight.errors import Conflict, InternalError, RakinglightError, RunKillsWorker, StorageAway
-from rakinglight.plan import together
+from rakinglight.plan import Plan, together
 from rakinglight.question import Question
 from rakinglight.results import State
 from rakinglight.wire import Frame
@@ -223,10 +223,7 @@ class JobRun:
         )
         body = await self._run(0, question, prepared)
         found = await asyncio.to_thread(plan.results, [question], [body], request_id=ask.request_id)
-        summary = body["result"]["summary"]
-        said = {name: summary[name] for name in ("norm", "epsilon", "given", "held_out")}
-        said |= {"job": attempt.job, "model": plan.model, "method": plan.method}
-        keep = partial(storage.perturbations.keep, attempt.owner, summary["perturbation"], **said)
+        keep = _keeping(storage, attempt, plan, body["result"]["summary"])
         found[0]["summary"]["id"] = await self.patience.storing(keep)
         around = plan.reply([], [], seed=ask.seed, seconds=0.0, request_id=ask.request_id).members()
         left = [image for image in range(len(found)) if image not in attempt.done]
@@ -393,3 +390,14 @@ class JobRun:
     def _cancel(self) -> None:
         self.patience.end_soon()
         self.cancelled.set()
+
+
+def _keeping(storage: Storage, attempt: Attempt, plan: Plan, summary: Mapping[str, Any]) -> Callable[[], str]:
+    """What keeps what a run about all images has made, and returns its id."""
+    said: dict[str, Any] = {"job": attempt.job, "model": plan.model}
+    if plan.operation.name == "substitute":
+        last = summary["curve"][-1]
+        said |= {"architecture": summary["architecture"], "queries": last["queries"], "agreement": last["agreement"]}
+        return partial(storage.substitutes.keep, attempt.owner, summary["archive"].tobytes(), **said)
+    said |= {name: summary[name] for name in ("norm", "epsilon", "given", "held_out")} | {"method": plan.method}
+    return partial(storage.perturbations.keep, attempt.owner, summary["perturbation"], **said)

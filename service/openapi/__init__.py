@@ -7,7 +7,8 @@ from typing import Any
 
 from rakinglight import __version__, catalogue
 from service.negotiation import JSON
-from service.openapi.kept import dataset_paths, job_paths, perturbation_paths
+from service.openapi.kept import dataset_paths, job_paths, perturbation_paths, substitute_paths
+from service.openapi.keys import key_paths, ledger_paths
 from service.openapi.operations import post, request_schemas
 from service.openapi.parts import ANY_MODEL, ANY_ROUTE, MODEL, ROOT, VERSION, ok, problems
 from service.schemas import SCHEMAS
@@ -19,7 +20,7 @@ def document(settings: Settings) -> dict[str, Any]:
     """The whole document."""
     schemas = dict(SCHEMAS)
     paths: dict[str, Any] = _service_paths() | _model_paths() | job_paths() | dataset_paths(settings)
-    paths |= perturbation_paths()
+    paths |= perturbation_paths() | substitute_paths() | key_paths() | ledger_paths()
     for operation in catalogue.OPERATIONS.values():
         schemas |= request_schemas(operation)
         paths[f"{ROOT}/models/{{model}}/{operation.name}"] = {
@@ -47,6 +48,8 @@ def document(settings: Settings) -> dict[str, Any]:
             },
             {"name": "datasets", "description": "Many images, sent once and used by their id."},
             {"name": "perturbations", "description": "What `universal` has made, applied by its id in `attack`."},
+            {"name": "substitutes", "description": "What `substitute` has made: archives that the zoo can serve."},
+            {"name": "keys", "description": "Who may ask what, and who asked. For who has the scope `admin`."},
             {"name": "service", "description": "Health, metrics and this description."},
         ],
         "paths": paths,
@@ -60,6 +63,10 @@ def document(settings: Settings) -> dict[str, Any]:
                 "Retry-After": {"description": "Seconds after which to try again.", "schema": {"type": "integer"}},
                 "Location": {"description": "Where it is.", "schema": {"type": "string", "format": "uri-reference"}},
                 "Preference-Applied": {"description": "RFC 7240.", "schema": {"const": "respond-async"}},
+                "X-Query-Budget-Remaining": {
+                    "description": "Images that the key may still ask about. On every answer to a key with a budget.",
+                    "schema": {"type": "integer", "minimum": 0},
+                },
                 "ETag": {"description": "Of the content, which never changes.", "schema": {"type": "string"}},
             },
         },
@@ -79,8 +86,8 @@ def _model_paths() -> dict[str, Any]:
             }
         }
 
-    one = reference("Model")
-    every = record("", {"models": {"type": "array", "items": one}})
+    every = record("", {"models": {"type": "array", "items": reference("Model")}})
+    one = {"anyOf": [reference("Model"), reference("BlackBoxModel")]}
     path = f"{ROOT}/models"
     return {
         path: get("models", "All models.", every, [], ANY_ROUTE),
@@ -104,7 +111,8 @@ def _service_paths() -> dict[str, Any]:
         }
 
     alive = record("", {"alive": {"const": True}})
-    ready = record("", {"ready": {"const": True}, "models": {"type": "array", "items": {"type": "string"}}})
+    models = {"type": "array", "items": {"type": "string"}, "description": "For who shows a key, or needs none."}
+    ready = record("", {"ready": {"const": True}, "models": models}, optional=["models"])
     text = {"schema": {"type": "string"}}
     health = ("FORBIDDEN", "INTERNAL")
     return {

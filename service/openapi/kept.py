@@ -19,6 +19,7 @@ from service.openapi.parts import (
     PERTURBATION,
     ROOT,
     SHA256,
+    SUBSTITUTE,
     done,
     ok,
     parameter,
@@ -27,8 +28,11 @@ from service.openapi.parts import (
 from service.schemas.parts import Schema, record, reference
 from service.settings import Settings
 
+#: Of a substitute's archive.
+ZIP = "application/zip"
 
-def _kept(
+
+def kept(
     name: str,
     tag: str,
     summary: str,
@@ -71,23 +75,23 @@ def job_paths() -> dict[str, Any]:
     path, state = f"{ROOT}/jobs", parameter("query", "state", {"enum": list(get_args(State))}, "Only those.")
     return {
         path: {
-            "get": _kept(
+            "get": kept(
                 "jobs", "jobs", "Your jobs, newest first.", {"200": ok("A page of them.", every)},
                 (*ANY_KEPT, "BAD_PARAMETER"), [*PAGE, state],
             ),
         },
         f"{path}/{{job}}": {
-            "get": _kept(
+            "get": kept(
                 "job", "jobs", "How far a job is, or what came of it.", {"200": ok("The job.", whole)},
                 (*gone, "NOT_ACCEPTABLE", "TOO_LARGE"), [JOB],
             ),
-            "delete": _kept(
+            "delete": kept(
                 "remove_job", "jobs", "Forget a job that is over, and let its artifacts go.", {"204": done("Done.")},
                 (*ONE_KEPT, "CONFLICT"), [JOB],
             ),
         },
         f"{path}/{{job}}/events": {
-            "get": _kept(
+            "get": kept(
                 "job_events", "jobs", "What happens to a job, from its beginning or from where you were.",
                 {
                     "200": ok("The events, as they come.", events),
@@ -97,15 +101,15 @@ def job_paths() -> dict[str, Any]:
             ),
         },
         f"{path}/{{job}}/cancel": {
-            "post": _kept(
+            "post": kept(
                 "cancel_job", "jobs", "Have a job stop, and keep what it has reached.",
                 {"200": ok("The job, which ends soon; one that was over stays as it was.", job)}, gone, [JOB],
             ),
         },
         f"{ROOT}/artifacts/{{sha256}}": {
-            "get": _kept(
+            "get": kept(
                 "artifact", "jobs", "What was too large to stand in a reply: follow its href.",
-                {"200": ok("The file.", {kind: {} for kind in ("application/x-npy", PNG, NPZ)}, "ETag")},
+                {"200": ok("The file.", {kind: {} for kind in ("application/x-npy", ZIP, PNG, NPZ)}, "ETag")},
                 ONE_KEPT, [SHA256],
             ),
         },
@@ -120,7 +124,7 @@ def dataset_paths(settings: Settings) -> dict[str, Any]:
     path = f"{ROOT}/datasets"
     return {
         path: {
-            "post": _kept(
+            "post": kept(
                 "add_dataset", "datasets", "Upload a zip by class folder, or an NPZ: all of it is good, or none kept.",
                 {"201": ok("The dataset.", one, "Location")},
                 (
@@ -136,19 +140,42 @@ def dataset_paths(settings: Settings) -> dict[str, Any]:
                     "content": {kind: {"schema": {}} for kind in UPLOADS} | {"multipart/form-data": {"schema": form}},
                 },
             ),
-            "get": _kept(
+            "get": kept(
                 "datasets", "datasets", "Yours, and those that everybody may use.",
                 {"200": ok("A page of them.", every)}, (*ANY_KEPT, "BAD_PARAMETER"), PAGE,
             ),
         },
         f"{path}/{{dataset}}": {
-            "get": _kept(
+            "get": kept(
                 "dataset", "datasets", "One dataset.", {"200": ok("The dataset.", one)},
                 (*ONE_KEPT, "TOO_LARGE", "NOT_A_DATASET"), [DATASET],
             ),
-            "delete": _kept(
+            "delete": kept(
                 "remove_dataset", "datasets", "Forget a dataset. Jobs that need its images keep them.",
                 {"204": done("Done.")}, ONE_KEPT, [DATASET],
+            ),
+        },
+    }  # fmt: skip
+
+
+def substitute_paths() -> dict[str, Any]:
+    one, every = {JSON: {"schema": reference("Substitute")}}, {JSON: {"schema": reference("SubstituteList")}}
+    path = f"{ROOT}/substitutes"
+    return {
+        path: {
+            "get": kept(
+                "substitutes", "substitutes", "Yours, newest first.", {"200": ok("A page of them.", every)},
+                (*ANY_KEPT, "BAD_PARAMETER"), PAGE,
+            ),
+        },
+        f"{path}/{{substitute}}": {
+            "get": kept(
+                "substitute_kept", "substitutes", "One substitute; its archive is where the href says.",
+                {"200": ok("The substitute.", one)}, (*ONE_KEPT, "EXPIRED"), [SUBSTITUTE],
+            ),
+            "delete": kept(
+                "remove_substitute", "substitutes", "Forget a substitute.", {"204": done("Done.")},
+                (*ONE_KEPT, "EXPIRED"), [SUBSTITUTE],
             ),
         },
     }  # fmt: skip
@@ -159,17 +186,17 @@ def perturbation_paths() -> dict[str, Any]:
     path = f"{ROOT}/perturbations"
     return {
         path: {
-            "get": _kept(
+            "get": kept(
                 "perturbations", "perturbations", "Yours, newest first.", {"200": ok("A page of them.", every)},
                 (*ANY_KEPT, "BAD_PARAMETER"), PAGE,
             ),
         },
         f"{path}/{{perturbation}}": {
-            "get": _kept(
+            "get": kept(
                 "perturbation", "perturbations", "One perturbation.", {"200": ok("The perturbation.", one)},
                 (*ONE_KEPT, "EXPIRED"), [PERTURBATION],
             ),
-            "delete": _kept(
+            "delete": kept(
                 "remove_perturbation", "perturbations", "Forget a perturbation.", {"204": done("Done.")},
                 (*ONE_KEPT, "EXPIRED"), [PERTURBATION],
             ),

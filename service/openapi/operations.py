@@ -36,7 +36,7 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
         },
     }
     content: Schema = {
-        JSON: {"schema": reference(_reply_name(operation)), "example": _reply_example(operation)},
+        JSON: {"schema": _answer(operation), "example": _reply_example(operation)},
         NPZ: {"schema": {"type": "string", "contentMediaType": NPZ}},
         EVENTS: {
             "schema": {
@@ -46,6 +46,7 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
             "example": 'id: 1\nevent: progress\ndata: {"image": 0, "step": 1, "of": 10, "objective": 2.5}\n\n',
         },
     }
+    headers = ["X-Query-Budget-Remaining"] if operation.scope == "query" else []
     if operation.picture:
         content[PNG] = {"schema": {"type": "string", "contentMediaType": PNG}}
     return {
@@ -70,7 +71,7 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
                 },
             },
         },
-        "responses": ({} if operation.together else {"200": ok("The answer, one result an image.", content)})
+        "responses": ({} if operation.together else {"200": ok("The answer, one result an image.", content, *headers)})
         | {
             "202": ok(
                 "It takes its time, and is always a job."
@@ -83,6 +84,12 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
         }
         | problems(ANY_OPERATION),
     }
+
+
+def _answer(operation: Operation) -> Schema:
+    """What is answered in JSON: by `classify`, a black box's caller is told less."""
+    whole = reference(_reply_name(operation))
+    return {"anyOf": [whole, reference("BlackBoxReply")]} if operation.name == "classify" else whole
 
 
 def _request_name(operation: Operation, kind: str) -> str:
@@ -213,7 +220,8 @@ def _example(operation: Operation) -> tuple[str | None, Schema]:
 def _request_example(operation: Operation) -> Schema:
     method, parameters = _example(operation)
     said = {"method": method, "parameters": parameters}
-    return {"images": [PIXEL], **{name: value for name, value in said.items() if value}}
+    images = 2 if operation.name == "substitute" else 1  # one to begin with, and one to be judged by
+    return {"images": [PIXEL] * images, **{name: value for name, value in said.items() if value}}
 
 
 def _reply_example(operation: Operation) -> Schema:

@@ -15,7 +15,8 @@ ANY_ROUTE = ("UNREADABLE", "UNAUTHENTICATED", "FORBIDDEN", "INTERNAL")
 ANY_MODEL = (*ANY_ROUTE, "NOT_FOUND")
 ANY_OPERATION = (
     *ANY_MODEL, "NOT_ACCEPTABLE", "CONFLICT", "EXPIRED", "TOO_LARGE", "NOT_AN_IMAGE", "BAD_PARAMETER", "NOT_A_DATASET",
-    "RUN_KILLS_WORKER", "OVERLOADED", "ENGINE_AWAY", "STORAGE_AWAY", "DEADLINE_EXCEEDED",
+    "RUN_KILLS_WORKER", "RATE_LIMITED", "BUDGET_SPENT", "OVERLOADED", "ENGINE_AWAY", "STORAGE_AWAY", "ORACLE_AWAY",
+    "ORACLE_FAULT", "ORACLE_CHANGED", "DEADLINE_EXCEEDED",
 )  # fmt: skip
 #: What any route to what is kept may answer; then what those do that name one thing.
 ANY_KEPT = (*ANY_ROUTE, "STORAGE_AWAY")
@@ -43,7 +44,7 @@ def problems(codes: Iterable[str]) -> dict[str, Schema]:
     answers: dict[str, Schema] = {}
     for status, said in sorted(by_status.items()):
         headers = {"X-Request-ID": {"$ref": "#/components/headers/X-Request-ID"}}
-        if status == 503:
+        if status in (429, 503):
             headers["Retry-After"] = {"$ref": "#/components/headers/Retry-After"}
         answers[str(status)] = {
             "description": "; ".join(f"`{code}`: {CODES[code].title}" for code in said),
@@ -66,6 +67,8 @@ VERSION = path_parameter("version", "One of its versions.", "1.0")
 JOB = path_parameter("job", "A job's id.", "job_0123456789abcdefghij")
 DATASET = path_parameter("dataset", "A dataset's id, or the name of a configured one.", "ds_0123456789abcdefghij")
 PERTURBATION = path_parameter("perturbation", "A perturbation's id.", "pert_0123456789abcdefghij")
+SUBSTITUTE = path_parameter("substitute", "A substitute's id.", "subs_0123456789abcdefghij")
+KEY = path_parameter("key", "A key's id, or the name of one that is not revoked.", "key_0123456789abcdefghij")
 SHA256 = path_parameter("sha256", "Of its content, in hexadecimal.", 64 * "0")
 PAGE = [
     parameter(
@@ -81,7 +84,8 @@ IDEMPOTENCY_KEY = parameter(
     "header",
     "Idempotency-Key",
     {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "Of a job: the same key and request again is the same job; the same key and another request is a 409.",
+    "Of a job, and of what a black box is asked: the same key and request again is the same job, or the same answer, "
+    "charged once; the same key and another request is a 409.",
 )
 LAST_EVENT_ID = parameter(
     "header", "Last-Event-ID", {"type": "integer", "minimum": 0}, "The id of the last event that you have seen."

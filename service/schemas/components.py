@@ -182,6 +182,27 @@ COMPONENTS: dict[str, Schema] = {
         "Which weights answered.",
         {"name": TEXT, "version": TEXT, "sha256": TEXT},
     ),
+    "BlackBoxModel": record(
+        "All that a black box's caller is told of a model.",
+        {"name": TEXT, "input": record("", {"shape": INTEGERS}), "labels": {"type": "array", "items": TEXT}},
+    ),
+    "BlackBoxReply": record(
+        "What `classify` answers to a key with the scope `query` alone.",
+        {
+            "model": record("", {"name": TEXT}),
+            "request_id": TEXT,
+            "results": {
+                "type": "array",
+                "items": record("", {"predictions": {"type": "array", "items": reference("CutPrediction")}}),
+                "description": "One an image, in order.",
+            },
+        },
+    ),
+    "CutPrediction": record(
+        "One class, as far as the key's view shows it.",
+        {"index": INTEGER, "label": TEXT, "probability": NUMBER},
+        optional=("probability",),
+    ),
     "Model": record(
         "All that there is to know of a model before asking it something.",
         {

@@ -72,6 +72,18 @@ _PERTURBATION: dict[str, Schema] = {
     "expires_at": TIME,
 }
 
+_SUBSTITUTE: dict[str, Schema] = {
+    "id": TEXT,
+    "model": {**reference("ModelReference"), "description": "That it stands in for."},
+    "architecture": TEXT,
+    "queries": {**INTEGER, "description": "Images that it learnt from."},
+    "agreement": {**reference("Share"), "description": "Of held-out images, those of which both say the same."},
+    "job": {**TEXT, "description": "That has made it."},
+    "archive": {**reference("Artifact"), "description": "Itself: a `.mar` for the folder `archives` of a home."},
+    "created_at": TIME,
+    "expires_at": TIME,
+}
+
 _OF_DATASET: dict[str, Schema] = {
     "id": TEXT,
     "name": TEXT,
@@ -143,6 +155,11 @@ KEPT: dict[str, Schema] = {
     "PerturbationList": record(
         "Newest first.",
         {"perturbations": {"type": "array", "items": reference("Perturbation")}, "next_page_token": _NEXT},
+    ),
+    "Substitute": record("A substitute that is kept.", _SUBSTITUTE),
+    "SubstituteList": record(
+        "Newest first.",
+        {"substitutes": {"type": "array", "items": reference("Substitute")}, "next_page_token": _NEXT},
     ),
     "DatasetList": record(
         "The configured ones, then the others, newest first.",

@@ -134,6 +134,16 @@ RESULTS: dict[str, Schema] = {
             ),
             "perturbation": record("The change, made visible.", {"picture": PICTURE, "factor": NUMBER}),
             "queries": {**INTEGER, "description": "Rows that this image sent through the network."},
+            "trace": record(
+                "Of a search that sees no gradients: how near its floats had come, after how many queries. Between two "
+                "points but the last the distance fell by 3 % at least.",
+                {
+                    "queries": {"type": "array", "items": INTEGER},
+                    "distance": {"type": "array", "items": NUMBER, "description": "In the attack's norm."},
+                },
+            ),
+            "search_queries": {**INTEGER, "description": "Of `queries`, those of the search that has a `trace`."},
+            "proof_queries": {**INTEGER, "description": "Of `queries`, those that judged and repaired its pictures."},
             "partial": {**BOOLEAN, "description": "Time or rows ran out; this is what was reached."},
             "note": TEXT,
             "geometry": reference("Geometry"),
@@ -141,6 +151,7 @@ RESULTS: dict[str, Schema] = {
         optional=(
             *("broken_by", "success", "success_rate", "rejected"),
             *("adversarial", "exact", "perturbation", "partial", "note"),
+            *("trace", "search_queries", "proof_queries"),
         ),
     ),
     "robustness": record(
@@ -194,6 +205,15 @@ RESULTS: dict[str, Schema] = {
             "after": {**PREDICTION, "description": "With the perturbation."},
             "fooled": {**BOOLEAN, "description": "Whether the two are of different classes."},
             "held_out": {**BOOLEAN, "description": "Whether the perturbation was made without it."},
+            "geometry": reference("Geometry"),
+        },
+    ),
+    "substitute": record(
+        "",
+        {
+            "prediction": {**PREDICTION, "description": "The model's, of the image at its input size, in eight bits."},
+            "substitute": {**PREDICTION, "description": "The substitute's."},
+            "seed": {**BOOLEAN, "description": "Whether the substitute was made of it; else it was judged by it."},
             "geometry": reference("Geometry"),
         },
     ),

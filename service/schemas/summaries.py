@@ -8,6 +8,33 @@ _SHARE = reference("Share")
 _SOME_SHARE: Schema = {"anyOf": [_SHARE, {"type": "null"}]}
 _TOP5: Schema = {**_SHARE, "description": "Under attacks on the first answer, not on the first five."}
 
+_ASKED = ("training", "evaluation", "control")
+_TRANSFER: Schema = {
+    "type": "array",
+    "items": record(
+        "Pictures made on one network, and how many of them fool the model.",
+        {
+            "epsilon": NUMBER,
+            "attack": {"enum": ["fgsm", "pgd"]},
+            "targeted": {**BOOLEAN, "description": "Whether only the class that was aimed at counts."},
+            "fooled": _SHARE,
+        },
+    ),
+}
+_CURVE: Schema = {
+    "type": "array",
+    "items": record(
+        "After a round.",
+        {
+            "round": INTEGER,
+            "queries": {**INTEGER, "description": "Images that it had learnt from."},
+            "agreement": {**_SHARE, "description": "Of the held-out images, those of which it says the same."},
+            "transfer": {**_TRANSFER, "description": "Of those that the model gets right, those that fool it now."},
+        },
+        optional=("agreement", "transfer"),
+    ),
+}
+
 _ACCURACIES: Schema = {
     "clean": record("Where nothing attacks.", {"top1": _SHARE, "top5": _SHARE}),
     "accuracy": {
@@ -97,6 +124,28 @@ SUMMARIES: dict[str, Schema] = {
             "chart": {**PICTURE, "description": "Accuracy over epsilon."},
         },
         optional=("lines", "transfer", "checks", "failed_checks", "chart"),
+    ),
+    "substitute": record(
+        "How well a substitute stands in for the model, after every round of making it.",
+        {
+            "id": {**TEXT, "description": "Under which it is kept."},
+            "archive": {**ARRAY, "description": "The substitute: the bytes of a `.mar`, uint8."},
+            "architecture": TEXT,
+            "side": {**INTEGER, "description": "Of what it looks at."},
+            "tells": {"enum": ["logits", "probabilities", "labels"], "description": "What the model answers."},
+            "answers": {"enum": ["hard", "soft"], "description": "What the substitute learnt from."},
+            **dict.fromkeys(("seeds", "held_out"), INTEGER),
+            "judged": {**INTEGER, "description": "Held-out images of which adversarial pictures were made."},
+            "curve": _CURVE,
+            "random_sign": {**_CURVE, "description": "The same of steps along random signs."},
+            "white_box": {**_TRANSFER, "description": "The same pictures made on the model itself."},
+            "white_box_note": {**TEXT, "description": "Why that is not there."},
+            "queries": record("Images that the model was asked about.", dict.fromkeys(_ASKED, INTEGER)),
+            "max_queries": {"anyOf": [INTEGER, {"type": "null"}]},
+            "stopped_by": {"enum": ["rounds", "queries", "budget", "deadline", "rows"]},
+            "partial": {**BOOLEAN, "description": "Budget, time or rows ran out; this is what was reached."},
+        },
+        optional=("id", "archive", "random_sign", "white_box", "white_box_note", "partial"),
     ),
     "universal": record(
         "The one perturbation, and how many images it fools.",

@@ -20,13 +20,13 @@ from rakinglight.method import Method
 from rakinglight.parameters import AttackChoice, PerImage
 from rakinglight.plan import comparable
 from rakinglight.results import State
-from service import grpc_storage
+from service import grpc_keys, grpc_storage
 
 REPOSITORY = Path(__file__).parents[2]
 SERVICE = rakinglight_pb2.DESCRIPTOR.services_by_name["RakingLight"]
 MESSAGES = rakinglight_pb2.DESCRIPTOR.message_types_by_name
 ABOUT_MODELS = {"ListModels", "GetModel"}
-ABOUT_WHAT_IS_KEPT = {"SubmitJob", *grpc_storage.CALLS}
+ABOUT_WHAT_IS_KEPT = {"SubmitJob", *grpc_storage.CALLS, *grpc_keys.CALLS}
 #: What may stand beside `parameters` in any request (REST's `deadline_s` has no field here: it is the call's own
 #: deadline, and a job's stands in SubmitJobRequest).
 BESIDE = {"model", "version", "images", "dataset", "parameters", "include", "seed", "max_rows", "purpose"}
@@ -67,6 +67,8 @@ def wanted_type(annotation: Any) -> str:
     if others:  # a number or a name
         assert {kind, *map(get_origin, others)} == {float, Literal}
         return "Filling"
+    if get_origin(kind) is dict:
+        return "Tensor"
     if get_origin(kind) is Literal:
         return "enum of " + ", ".join(get_args(kind))
     if get_origin(kind) is tuple:

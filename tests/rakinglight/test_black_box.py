@@ -1,28 +1,42 @@
-"""Methods that run here, of a model that answers `classify` elsewhere: with a live service, and with a stand-in."""
+"""Methods that run here, of a model that answers `classify` elsewhere: with a live service, and with others."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
+import typer
+from typer.testing import CliRunner, Result
 
 import rakinglight
 from model_store import digits
-from rakinglight import cli, over_classify, pictures, terminal
+from rakinglight import cli, pictures, terminal
 from rakinglight.backends.remote import RemoteBackend
-from rakinglight.call import Call, Reply
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
-from rakinglight.errors import BadParameter, InternalError, NotFound, Overloaded
-from rakinglight.flows import Address
-from rakinglight.network import Network
+from rakinglight.errors import BadParameter, Forbidden, InternalError, NotFound, OracleAway
+from rakinglight.oracles import open_oracle
 from rakinglight.results import Progress
 from tests.live_service import LiveService
 from tests.networks import abacus_network
+from tests.rakinglight.oracles.servers import (
+    LABELS,
+    Reply,
+    Server,
+    full_view,
+    label_view,
+    logit_view,
+    open_inference,
+    ours,
+    probabilities_of,
+    serving,
+    top_2_view,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -106,7 +120,7 @@ def test_it_tells_which_models_there_are_to_ask(client: Client, service: Client)
 def test_the_command_asks_only_to_classify(live_service: LiveService, tmp_path: Any, digit: Array) -> None:
     photo = tmp_path / "seven.png"
     photo.write_bytes(pictures.to_png(pictures.from_pixels(digit[..., None])))
-    where = ["--url", live_service.url, "--model", "lenet5-digits", "--black-box"]
+    where = ["--black-box", live_service.url, "--model", "lenet5-digits"]
     how = ["--method", "sliding", "--window", "8", "--stride", "8", "--json"]
     shown = CliRunner().invoke(cli.app, ["occlusion", str(photo), *where, *how])
     assert shown.exit_code == terminal.DONE, shown.output
@@ -116,150 +130,181 @@ def test_the_command_asks_only_to_classify(live_service: LiveService, tmp_path: 
 
 
 def test_the_command_goes_one_way_or_the_other(tmp_path: Any) -> None:
-    shown = CliRunner().invoke(cli.app, ["occlusion", str(tmp_path / "seven.png"), "--local", "--black-box"])
+    shown = CliRunner().invoke(
+        cli.app, ["occlusion", str(tmp_path / "seven.png"), "--local", "--black-box", "http://a"]
+    )
     assert shown.exit_code == terminal.WRONG
-    assert "give one of the two" in shown.stderr
+    assert "give one of the three" in shown.stderr
 
 
-# ── what a service may say ──────────────────────────────────────────────────────────────────────────────────────────
+# ── who may be asked ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class StandIn:
-    """A service that classifies by a network of ours, and shows what `view` leaves of each prediction.
+def test_another_machine_is_asked_for_once_and_by_nobody_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(Forbidden, match=r"This asks vision\.example:8443 to classify images, and there is no terminal"):
+        terminal.authorise("https://vision.example:8443/v2/models/trees")
+    terminal.authorise("https://vision.example", authorised=True)
+    terminal.authorise("http://127.0.0.1:8000")
+    terminal.authorise("localhost:8000")
 
-    asked  the calls that came
-    """
-
-    def __init__(self, network: Network, view: Any = dict) -> None:
-        self.network = network
-        self.view = view
-        self.asked: list[Call] = []
-
-    def __repr__(self) -> str:
-        return "http://stand-in"
-
-    def model(self, name: str, version: str | None = None) -> dict[str, Any]:  # it has one
-        return describe(self.network.card)
-
-    def close(self) -> None:
-        pass
-
-    def ask(self, call: Call) -> Reply:
-        self.asked.append(call)
-        logits = self.network.forward.forward(torch.from_numpy(np.stack(call.images))).logits
-        return {"results": [{"predictions": self._predictions(z, call.parameters)} for z in logits]}
-
-    def _predictions(self, z: torch.Tensor, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-        best = z.argsort(descending=True)[: parameters["top_k"]].tolist()
-        p = z.softmax(0)
-        return [self.view({"index": c, "label": "", "probability": float(p[c]), "logit": float(z[c])}) for c in best]
+    said: list[str] = []
+    monkeypatch.setattr(terminal.sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(terminal.sys.stderr, "isatty", lambda: True)
+    monkeypatch.setattr(typer, "confirm", lambda question, **how: bool(said.append(question)) or len(said) > 1)
+    with pytest.raises(Forbidden, match=r"vision\.example was not asked"):
+        terminal.authorise("https://vision.example")
+    terminal.authorise("https://vision.example")
+    assert said == ["This asks vision.example to classify images; do so only if you may. Go on?"] * 2
 
 
-ROWS = torch.rand(5, 1, 2, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64).float().double()
+def test_the_command_refuses_another_machine_without_a_terminal(picture: Path) -> None:
+    shown = CliRunner().invoke(cli.app, ["classify", str(picture), "--black-box", "https://vision.example"])
+    assert shown.exit_code == terminal.REFUSED
+    assert "--i-am-authorised" in shown.stderr
 
 
-def without(*names: str) -> Any:
-    return lambda told: {name: value for name, value in told.items() if name not in names}
+def test_a_key_of_the_environment_is_for_services_of_ours_alone(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAKINGLIGHT_KEY", "a-key-of-ours")
+    with serving(Server(open_inference())) as server:
+        shown = run("classify", picture, "--black-box", f"{server.url}/v2/models/trees")
+        assert shown.exit_code == terminal.DONE, shown.output
+        assert all("Authorization" not in asked.headers for asked in server.asked)
+    with serving(Server(ours(label_view))) as server:
+        run("classify", picture, "--black-box", server.url, "--model", "trees")
+        assert {asked.headers["Authorization"] for asked in server.asked} == {"Bearer a-key-of-ours"}
 
 
-def backend(view: Any = dict) -> tuple[RemoteBackend, StandIn]:
-    network = abacus_network((5,))
-    stand_in = StandIn(network, view)
-    return RemoteBackend(stand_in, network.card), stand_in  # type: ignore[arg-type]  # all that it asks is `ask`
+# ── what a black box may show ───────────────────────────────────────────────────────────────────────────────────────
 
 
-def expected() -> torch.Tensor:
-    return abacus_network((5,)).forward.forward(ROWS.float()).logits.double()
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """4 by 4 pixels of grey levels, most of all the third quarter's."""
+    pixels = np.random.default_rng(0).integers(0, 100, (4, 4, 1), np.uint8)
+    pixels[2:, :2] += 100
+    (tmp_path / "cedar.png").write_bytes(pictures.to_png(pictures.from_pixels(pixels)))
+    return tmp_path / "cedar.png"
 
 
-def test_logits_are_taken_as_they_are() -> None:
-    remote, stand_in = backend()
-    torch.testing.assert_close(remote.forward(ROWS).logits, expected())
-    (call,) = stand_in.asked
-    assert (call.operation, call.parameters, call.include) == ("classify", {"top_k": 4}, ())
-    assert all(np.asarray(image).dtype == np.float32 for image in call.images)
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(cli.app, list(map(str, arguments)))
 
 
-def test_probabilities_alone_come_back_through_the_softmax() -> None:
-    remote, _ = backend(without("logit"))
-    torch.testing.assert_close(remote.forward(ROWS).logits.softmax(1), expected().softmax(1))
+def test_labels_alone_have_no_probability(picture: Path) -> None:
+    with serving(Server(ours(label_view))) as server, rakinglight.black_box(server.url) as client:
+        answer = client.model("trees").classify(str(picture))
+    assert answer.entry["prediction"] == {"index": 2, "label": "cedar"}
 
 
-def test_a_probability_of_nothing_stays_finite() -> None:
-    remote, _ = backend(lambda told: {"index": told["index"], "probability": float(told["index"] == 2)})
-    logits = remote.forward(ROWS).logits
-    assert logits.isfinite().all()
-    torch.testing.assert_close(logits.softmax(1)[:, 2], torch.ones(5, dtype=torch.float64))
+@pytest.mark.parametrize("view", [label_view, top_2_view], ids=["labels alone", "two of four classes"])
+def test_what_needs_scores_is_refused_before_an_image_is_sent(view: Any, picture: Path) -> None:
+    with serving(Server(ours(view))) as server, rakinglight.black_box(server.url) as client:
+        with pytest.raises(BadParameter, match="asks for scores, and trees tells labels alone"):
+            client.model("trees").attack(str(picture), "square", epsilon=0.1)
+        assert len(server.images) == 1  # the grey one
 
 
-def box(view: Any) -> Client:
-    """A client of a stand-in, all of which a caller would have of a URL."""
-    network = abacus_network((5,))
-    transport = over_classify.BlackBox(Address.of("http://stand-in"))
-    transport._service.close()
-    transport._service = StandIn(network, view)  # type: ignore[assignment]  # it describes its model and classifies
-    return Client(transport)
-
-
-def test_the_logit_of_a_box_that_tells_probabilities_is_refused() -> None:
-    image = ROWS[0].float().numpy()
-    with box(without("logit")) as client:
-        model = client.model("abacus")
+def test_the_logit_of_a_box_that_tells_probabilities_is_refused(picture: Path) -> None:
+    with serving(Server(ours(full_view))) as server, rakinglight.black_box(server.url) as client:
+        model = client.model("trees")
         with pytest.raises(BadParameter, match="ask for score probability or log_probability") as refused:
-            model.occlusion(image, "sliding", score="logit", window=1)
+            model.occlusion(str(picture), "sliding", score="logit", window=2)
         assert [error.pointer for error in refused.value.errors] == ["/parameters/score"]
         for score in ("probability", "log_probability"):
-            assert model.occlusion(image, "sliding", score=score, window=1).map.shape == (2, 3)
-        assert all("logit" not in said for said in model.classify(image).entry["predictions"])
+            assert model.occlusion(str(picture), "sliding", score=score, window=2).map.shape == (4, 4)
+        assert all("logit" not in said for said in model.classify(str(picture)).entry["predictions"])
 
 
-def test_the_logit_of_a_box_that_tells_it_is_explained() -> None:
-    with box(dict) as client:
-        assert client.model("abacus").occlusion(ROWS[0].float().numpy(), "sliding", score="logit", window=1).map.any()
+def test_the_logit_of_a_box_that_tells_it_is_explained(picture: Path) -> None:
+    with serving(Server(ours(logit_view))) as server, rakinglight.black_box(server.url) as client:
+        assert client.model("trees").occlusion(str(picture), "sliding", score="logit", window=2).map.any()
 
 
-@pytest.mark.parametrize(
-    ("view", "told"),
-    [(without("logit", "probability"), 0), (lambda told: told if told["index"] < 3 else {"index": 3}, 3)],
-    ids=["labels alone", "three of four classes"],
-)
-def test_a_view_that_hides_scores_cannot_be_explained(view: Any, told: int) -> None:
-    remote, _ = backend(view)
-    with pytest.raises(BadParameter, match=f"http://stand-in tells the scores of {told} of the 4 classes of abacus"):
-        remote.forward(ROWS)
+def test_a_model_of_the_protocol_answers_to_any_name(picture: Path) -> None:
+    with serving(Server(open_inference())) as server, rakinglight.black_box(f"{server.url}/v2/models/trees") as client:
+        assert [model["name"] for model in client.models()] == ["trees"]
+        assert client.model("whatever").classify(str(picture)).prediction.index == 2
 
 
-def test_of_thousands_of_classes_a_thousand_are_named() -> None:
-    remote, stand_in = backend()
-    remote.card = replace(remote.card, labels=("a class",) * 1001)
-    with pytest.raises(BadParameter, match=r"classify names 1000 at most"):
-        remote.forward(ROWS)
-    assert stand_in.asked[0].parameters["top_k"] == 1000
+# ── an attack that breaks off ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_an_attack_that_broke_off_goes_on_when_it_is_run_again(picture: Path, tmp_path: Path) -> None:
+    """To the bit, and nothing that was answered is asked again but canaries."""
+
+    def attack(server: Server, journal: Path | None) -> Any:
+        with rakinglight.black_box(server.url, journal=journal, patience=0.2, canaries=0.05) as client:
+            answer = client.model("trees").attack(str(picture), "square", epsilon=0.02, queries=200, target=0)
+            (oracle,) = client._transport.oracles  # type: ignore[attr-defined]
+            return answer, oracle.counts
+
+    with serving(Server(ours(full_view))) as server:
+        whole, _ = attack(server, None)
+    with serving(Server(ours(full_view))) as server:
+        server.instead = [None] * 15 + [Reply({}, 503)] * 50
+        with pytest.raises(OracleAway, match="too much to do"):
+            attack(server, tmp_path / "journal")
+        assert 10 < len(server.images) < 100
+        server.instead = []
+        resumed, counts = attack(server, tmp_path / "journal")
+        np.testing.assert_equal(resumed.entry["exact"], whole.entry["exact"])
+        assert resumed.entry["queries"] == whole.entry["queries"]
+        assert len(set(server.images)) == counts.asked
+        assert len(server.images) == counts.asked + counts.canaries + counts.lost
+        assert counts.lost == 0
+
+
+def test_the_command_keeps_a_journal_and_says_what_it_asked(picture: Path, tmp_path: Path) -> None:
+    with serving(Server(ours(full_view))) as server:
+        how = ["--black-box", server.url, "--model", "trees", "--journal", tmp_path / "journal", "--json"]
+        first = run("occlusion", picture, *how, "--window", 2, "--stride", 2)
+        assert first.exit_code == terminal.DONE, first.output
+        asked = len(server.images)
+        again = run("occlusion", picture, *how, "--window", 2, "--stride", 2)
+        assert json.loads(again.stdout)["results"] == json.loads(first.stdout)["results"]
+        assert len(server.images) - asked <= 4  # canaries: whether it is the same as before
+
+
+def test_a_journal_without_a_black_box_is_refused(picture: Path) -> None:
+    shown = run("classify", picture, "--local", "--journal", "file")
+    assert shown.exit_code == terminal.WRONG
+    assert "--journal remembers what a black box answered" in shown.stderr
+
+
+def test_an_oracle_that_is_away_is_told_as_no_answer(picture: Path, tmp_path: Path) -> None:
+    file = tmp_path / "target.toml"
+    file.write_text('url = "http://127.0.0.1:9/v2/models/trees"\npatience_s = 0.1\n')
+    shown = run("classify", picture, "--target-file", file)
+    assert shown.exit_code == terminal.AWAY
+    assert "http://127.0.0.1:9/v2/models/trees cannot be reached" in shown.stderr
+
+
+# ── the backend ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_black_box_keeps_its_layers() -> None:
-    remote, _ = backend()
-    with pytest.raises(InternalError):
-        remote.forward(ROWS, ("conv",))
+    with serving(Server(ours(full_view))) as server, closing(open_oracle(server.url, "trees")) as oracle:
+        remote = RemoteBackend(oracle)
+        with pytest.raises(InternalError):
+            remote.forward(torch.zeros(1, 1, 4, 4), ("conv",))
 
 
-def test_what_the_service_says_is_wrong_reaches_the_caller_as_it_is() -> None:
-    from rakinglight.algorithms.sliding import sliding
-    from rakinglight.engine import Engine
-    from rakinglight.network import Ladder
-    from rakinglight.noise import Noise
-    from rakinglight.objectives import Probability
+def test_probabilities_come_back_through_the_softmax() -> None:
+    rows = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    with serving(Server(ours(full_view))) as server, closing(open_oracle(server.url, "trees")) as oracle:
+        logits = RemoteBackend(oracle).forward(rows.double()).logits
+    assert logits.dtype == torch.float64
+    torch.testing.assert_close(logits.softmax(1), torch.from_numpy(probabilities_of(rows.numpy())))
 
-    remote, stand_in = backend()
 
-    def refuse(call: Call) -> Reply:
-        raise Overloaded("Too much is waiting.", retry_after_s=3)
+def test_a_probability_of_nothing_stays_finite() -> None:
+    def certain(z: Array) -> list[dict[str, Any]]:
+        return [{"index": c, "label": label, "probability": float(c == 2)} for c, label in enumerate(LABELS)]
 
-    stand_in.ask = refuse  # type: ignore[method-assign]
-    network = Network(remote.card, remote, None, Ladder(tuple(range(1, 17))))
-    with pytest.raises(Overloaded, match="Too much is waiting") as refused:
-        Engine([network]).drive(sliding(ROWS[0], Probability(0), Noise(0)))
-    assert refused.value.retry_after_s == 3
+    with serving(Server(ours(certain))) as server, closing(open_oracle(server.url, "trees")) as oracle:
+        logits = RemoteBackend(oracle).forward(torch.zeros(1, 1, 4, 4, dtype=torch.float64)).logits
+    assert logits.isfinite().all()
+    torch.testing.assert_close(logits.softmax(1)[:, 2], torch.ones(1, dtype=torch.float64))
 
 
 def test_a_card_is_read_from_a_description_and_from_one_that_says_no_more_than_a_black_box_does() -> None:

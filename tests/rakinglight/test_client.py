@@ -17,7 +17,16 @@ import rakinglight
 from rakinglight import call, flows, pictures
 from rakinglight.call import Call, ServiceAway
 from rakinglight.client import Client, Model
-from rakinglight.errors import BadParameter, NotAnImage, NotFound, Overloaded, Unauthenticated
+from rakinglight.errors import (
+    BadParameter,
+    BudgetSpent,
+    NotAnImage,
+    NotFound,
+    Overloaded,
+    RakinglightError,
+    RateLimited,
+    Unauthenticated,
+)
 from rakinglight.flows import Address
 from rakinglight.over_http import HttpTransport
 from rakinglight.results import Attack, Progress
@@ -254,6 +263,33 @@ def test_nobody_waits_for_an_hour(slept: list[float]) -> None:
     with pytest.raises(Overloaded):
         Service(overloaded("3600")).client().model("small").classify(PIXELS)
     assert not slept
+
+
+def refused(error: RakinglightError) -> httpx2.Response:
+    headers = {} if error.retry_after_s is None else {"Retry-After": f"{error.retry_after_s:g}"}
+    return httpx2.Response(429, json=error.problem(), headers=headers)
+
+
+def test_who_sends_too_much_at_once_waits_as_long_as_is_said(slept: list[float]) -> None:
+    service = Service(refused(RateLimited("60 images a minute.", retry_after_s=41)), named())
+    service.client().model("small").classify(PIXELS)
+    assert slept == [41]
+    assert len({request.headers["Idempotency-Key"] for request in service.requests}) == 1
+
+
+@pytest.mark.parametrize("retry_after_s", [None, 1.0])
+def test_a_spent_budget_stays_spent(slept: list[float], retry_after_s: float | None) -> None:
+    service = Service(refused(BudgetSpent("10 images of 10.", retry_after_s=retry_after_s)))
+    with pytest.raises(BudgetSpent, match="10 images"):
+        service.client().model("small").classify(PIXELS)
+    assert not slept
+
+
+def test_classify_is_not_streamed_and_takes_json() -> None:
+    service = Service(named())
+    *progress, _ = service.client().model("small").classify.stream([PIXELS])
+    assert not progress
+    assert service.requests[0].headers["Accept"] == "application/x-npz, application/json;q=0.9"
 
 
 def test_a_connection_that_was_dropped_is_tried_again(slept: list[float]) -> None:

@@ -238,6 +238,9 @@ METHODS = [method for method in OPERATIONS["attack"].by_name if method not in ("
 QUICK: dict[str, dict[str, Any]] = {
     "auto": {"steps": 5, "target_classes": 2, "queries": 20},
     "square": {"queries": 50},
+    "nes": {"queries": 50, "n_samples": 5},
+    "hop_skip_jump": {"queries": 150, "initial_rows": 20},
+    "boundary": {"queries": 100},
     "lbfgs": {"steps": 5, "binary_search_steps": 2},
     "apgd": {"steps": 10},
 }
@@ -261,7 +264,7 @@ def test_what_every_method_finds_is_what_classify_says_of_the_picture(network: N
             assert result["success"] == (said["index"] != result["before"]["index"])
 
 
-@pytest.mark.parametrize("method", ["deepfool", "lbfgs", "linear"])
+@pytest.mark.parametrize("method", ["deepfool", "lbfgs", "linear", "hop_skip_jump", "boundary"])
 def test_a_method_without_a_ball_succeeds_on_the_picture_wherever_it_does_in_floats(
     network: Network, method: str
 ) -> None:

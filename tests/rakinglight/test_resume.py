@@ -43,6 +43,9 @@ LARGER = np.random.default_rng(1).integers(0, 256, (17, 15, 3), dtype=np.uint8) 
 PARAMETERS: dict[str, dict[str, Any]] = {
     "apgd": {"steps": 4, "restarts": 2},
     "square": {"queries": 12, "epsilon": 0.01},
+    "nes": {"queries": 20, "n_samples": 2, "epsilon": 0.01},
+    "hop_skip_jump": {"queries": 150, "initial_rows": 20},
+    "boundary": {"queries": 40},
     "auto": {"steps": 2, "target_classes": 1, "queries": 4, "epsilon": 0.01},
     "pgd": {"steps": 6},
     "least_likely": {"steps": 6},

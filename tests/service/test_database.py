@@ -106,6 +106,26 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     assert names(database) == ["a"]
 
 
+def test_what_an_older_version_kept_stays(database_url: str) -> None:
+    """Before there were keys."""
+    from alembic import command
+    from alembic.config import Config
+
+    folder = Path(database_module.__file__).with_name("migrations")
+    with closing(Database(database_url)) as database:
+        with database.transaction() as connection:
+            config = Config(attributes={"connection": connection})
+            config.set_main_option("script_location", str(folder))
+            command.upgrade(config, "0002")
+        add(database)
+        with database.reading() as connection:
+            assert not sqlalchemy.inspect(connection).has_table("keys")
+        database.migrate()
+        assert names(database) == ["a"]
+        with database.reading() as connection:
+            assert sqlalchemy.inspect(connection).has_table("keys")
+
+
 MIGRATING = """
 import sys
 from service.database import Database
@@ -133,7 +153,7 @@ def test_four_processes_migrate_at_once(database_url: str) -> None:
 def test_a_database_of_a_newer_version_is_left_alone(database: Database) -> None:
     with database.transaction() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    with pytest.raises(ValueError, match=r"newer rakinglight: it is at '9999'.* knows '0002' at most"):
+    with pytest.raises(ValueError, match=r"newer rakinglight: it is at '9999'.* knows '0004' at most"):
         database.migrate()
 
 

@@ -367,6 +367,8 @@ async def test_random_bytes_are_never_our_own_fault(channel: grpc.aio.Channel) -
             parameters=pb.RobustnessParameters(labels=[pb.ClassReference(index=1)], epsilons=[0.1], checks=False),
         ),
         "UniversalRequest": pb.UniversalRequest(model="small", images=[PNG, PNG]),
+        "SubstituteRequest": pb.SubstituteRequest(model="small", images=[PNG, PNG]),
+        "ListSubstitutesRequest": pb.ListSubstitutesRequest(page_size=9, page_token="W10="),
         "ListPerturbationsRequest": pb.ListPerturbationsRequest(page_size=9, page_token="W10="),
         "GetModelRequest": pb.GetModelRequest(model="small"),
         "ListModelsRequest": pb.ListModelsRequest(),
@@ -376,9 +378,17 @@ async def test_random_bytes_are_never_our_own_fault(channel: grpc.aio.Channel) -
         "DatasetChunk": pb.DatasetChunk(name="pets", data=b"PK"),
         "ListDatasetsRequest": pb.ListDatasetsRequest(page_size=9, page_token="W10="),
         "GetArtifactRequest": pb.GetArtifactRequest(sha256="0" * 64),
+        "CreateKeyRequest": pb.CreateKeyRequest(name="bob", scopes=["query"], view=pb.VIEW_TOP_K, top_k=2, budget=9),
+        "ListKeysRequest": pb.ListKeysRequest(page_size=9, page_token="W10="),
+        "TopUpKeyRequest": pb.TopUpKeyRequest(id="bob", images=3),
+        "ListLedgerRequest": pb.ListLedgerRequest(page_size=9, key="bob", since={"seconds": 9}),
+        "ExportLedgerRequest": pb.ExportLedgerRequest(key="bob", operation="attack", since={"seconds": 9}),
         **{
             f"{name}Request": getattr(pb, f"{name}Request")(id="job_0")
             for name in (
+                "GetKey",
+                "ClearKey",
+                "RevokeKey",
                 "GetJob",
                 "CancelJob",
                 "DeleteJob",
@@ -386,6 +396,8 @@ async def test_random_bytes_are_never_our_own_fault(channel: grpc.aio.Channel) -
                 "DeleteDataset",
                 "GetPerturbation",
                 "DeletePerturbation",
+                "GetSubstitute",
+                "DeleteSubstitute",
             )
         },
     }

@@ -566,7 +566,7 @@ async def guarded(core: Core) -> AsyncIterator[Any]:
         yield stub
 
 
-def requests_about(job: str, dataset: str, sha256: str, perturbation: str) -> dict[str, Message]:
+def requests_about(job: str, dataset: str, sha256: str, perturbation: str, substitute: str) -> dict[str, Message]:
     """A call of each kind that names something."""
     return {
         "GetJob": pb.GetJobRequest(id=job),
@@ -579,6 +579,8 @@ def requests_about(job: str, dataset: str, sha256: str, perturbation: str) -> di
         "DeleteDataset": pb.DeleteDatasetRequest(id=dataset),
         "GetPerturbation": pb.GetPerturbationRequest(id=perturbation),
         "DeletePerturbation": pb.DeletePerturbationRequest(id=perturbation),
+        "GetSubstitute": pb.GetSubstituteRequest(id=substitute),
+        "DeleteSubstitute": pb.DeleteSubstituteRequest(id=substitute),
         "DeleteJob": pb.DeleteJobRequest(id=job),
     }
 
@@ -589,6 +591,13 @@ def keep_perturbation(core: Core, owner: str, job: str) -> str:
     said = {"model": {"name": "small", "version": "1.0", "sha256": "0" * 64}, "method": "gradient", "norm": "linf"}
     v = np.zeros((3, 8, 8), np.float32)
     return core.storage.perturbations.keep(owner, v, job=job, **said, epsilon=0.1, given=rate, held_out=None)
+
+
+def keep_substitute(core: Core, owner: str, job: str) -> str:
+    """The id of a substitute that `owner` has, as if `job` had made it."""
+    rate = {"value": 1.0, "low": 0.2, "high": 1.0, "count": 1, "of": 1}
+    said = {"model": {"name": "small", "version": "1.0", "sha256": "0" * 64}, "architecture": "linear", "queries": 9}
+    return core.storage.substitutes.keep(owner, b"an archive", job=job, **said, agreement=rate)
 
 
 async def first_of(stub: Any, name: str, said: Any, metadata: Any) -> Any:
@@ -605,7 +614,8 @@ async def test_what_is_another_s_is_not_there(guarded: Any, core: Core, doing: N
     sha256 = events[-1].result.artifacts["results.0.exact.image"].sha256
 
     perturbation = keep_perturbation(core, "ada", job)
-    theirs, nobodys = (job, dataset, sha256, perturbation), ("job_0", "ds_" + "0" * 20, "0" * 64, "pert_" + "0" * 20)
+    theirs = job, dataset, sha256, perturbation, keep_substitute(core, "ada", job)
+    nobodys = "job_0", "ds_" + "0" * 20, "0" * 64, "pert_" + "0" * 20, "subs_" + "0" * 20
     never = requests_about(*nobodys)
     for name, said in requests_about(*theirs).items():
         status, details = await refusal(first_of(stub, name, said, BOB))
@@ -617,6 +627,7 @@ async def test_what_is_another_s_is_not_there(guarded: Any, core: Core, doing: N
     assert not (await stub.ListJobs(pb.ListJobsRequest(), metadata=BOB)).jobs
     assert [one.id for one in (await stub.ListDatasets(pb.ListDatasetsRequest(), metadata=BOB)).datasets] == ["pets"]
     assert not (await stub.ListPerturbations(pb.ListPerturbationsRequest(), metadata=BOB)).perturbations
+    assert not (await stub.ListSubstitutes(pb.ListSubstitutesRequest(), metadata=BOB)).substitutes
 
     for who in (ADA, ADMIN):
         assert [one.id for one in (await stub.ListJobs(pb.ListJobsRequest(), metadata=who)).jobs] == [job]
@@ -635,7 +646,8 @@ async def test_the_same_idempotency_key_of_two_callers_is_two(guarded: Any) -> N
 
 async def test_a_key_does_what_its_scopes_allow(guarded: Any, core: Core) -> None:
     asked = {
-        **requests_about("job_0", "ds_0", "0" * 64, "pert_0"),
+        **requests_about("job_0", "ds_0", "0" * 64, "pert_0", "subs_0"),
+        "ListSubstitutes": pb.ListSubstitutesRequest(),
         "ListJobs": pb.ListJobsRequest(),
         "ListPerturbations": pb.ListPerturbationsRequest(),
         "ListDatasets": pb.ListDatasetsRequest(),
@@ -664,6 +676,7 @@ async def test_calls_about_what_is_kept_are_counted_by_what_they_are_about(stub:
     await stub.GetJob(pb.GetJobRequest(id=job.id))
     await stub.ListDatasets(pb.ListDatasetsRequest())
     await stub.ListPerturbations(pb.ListPerturbationsRequest())
+    await stub.ListSubstitutes(pb.ListSubstitutesRequest())
     await refusal(stub.GetArtifact(pb.GetArtifactRequest(sha256="0" * 64)).read())
     await refusal(stub.SubmitJob(pb.SubmitJobRequest()))
     counted = {
@@ -678,6 +691,7 @@ async def test_calls_about_what_is_kept_are_counted_by_what_they_are_about(stub:
         ("jobs", "", "", "BAD_PARAMETER"),
         ("datasets", "", "", "OK"),
         ("perturbations", "", "", "OK"),
+        ("substitutes", "", "", "OK"),
         ("artifacts", "", "", "NOT_FOUND"),
     }
     assert {operation for operation, *_ in counted} == {*KEPT, "attack"}

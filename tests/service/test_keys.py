@@ -1,23 +1,25 @@
 """Who is let in, by one policy for both doors."""
 
+from hashlib import sha256
+
 import pytest
 
-from rakinglight.errors import Forbidden, Unauthenticated
-from service.keys import SCOPES, Keyring, check_place
+from rakinglight.errors import Forbidden, StorageAway, Unauthenticated
+from service.keys import SCOPES, KeptKey, Keyring, check_place
+from service.settings import Settings
 
 KEY = "a-long-enough-key-0123456789"
 RING = Keyring(KEY.encode())
 
 
-def test_without_a_key_everybody_may_do_everything() -> None:
-    assert Keyring().admit(None, "attack").scopes == SCOPES
-    assert Keyring().admit("Bearer whatever", "admin").scopes == SCOPES
+async def test_without_a_key_everybody_may_do_everything() -> None:
+    assert (await Keyring().admit(None, "attack")).scopes == SCOPES
 
 
 @pytest.mark.parametrize("header", [f"Bearer {KEY}", f"bearer {KEY}", f"Bearer  {KEY} "])
-def test_the_key_has_every_scope(header: str) -> None:
+async def test_the_key_has_every_scope(header: str) -> None:
     for scope in (None, *sorted(SCOPES)):
-        assert RING.admit(header, scope).scopes == SCOPES
+        assert (await RING.admit(header, scope)).scopes == SCOPES
 
 
 @pytest.mark.parametrize(
@@ -36,16 +38,16 @@ def test_the_key_has_every_scope(header: str) -> None:
     ],
     ids=ascii,
 )
-def test_anything_else_is_refused_in_the_same_words(header: str | None) -> None:
+async def test_anything_else_is_refused_in_the_same_words(header: str | None) -> None:
     with pytest.raises(Unauthenticated) as caught:
-        RING.admit(header)
+        await RING.admit(header)
     assert caught.value.detail == "Send a key of this service as: Authorization: Bearer <key>."
 
 
-def test_neither_key_nor_digest_can_be_read_off() -> None:
+async def test_neither_key_nor_digest_can_be_read_off() -> None:
     assert KEY not in repr(RING)
     assert KEY not in str(vars(RING))
-    assert RING.admit(f"Bearer {KEY}").name == "operator"
+    assert (await RING.admit(f"Bearer {KEY}")).name == "operator"
 
 
 # ── several keys ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -53,18 +55,18 @@ def test_neither_key_nor_digest_can_be_read_off() -> None:
 ALICE, BOB = "alice-has-a-long-secret", "bob-has-another-secret!"
 
 
-def test_each_key_has_its_name_and_its_scopes() -> None:
+async def test_each_key_has_its_name_and_its_scopes() -> None:
     lines = f"# who may call\n\n{KEY}\r\nalice {ALICE}\n  bob\tquery,metrics  {BOB}\n"
     ring = Keyring(lines.encode())
-    operator, alice, bob = (ring.admit(f"Bearer {secret}") for secret in (KEY, ALICE, BOB))
+    operator, alice, bob = [await ring.admit(f"Bearer {secret}") for secret in (KEY, ALICE, BOB)]
     assert (operator.name, operator.scopes, operator.sees) == ("operator", SCOPES, None)
     assert (alice.name, alice.scopes, alice.sees) == ("alice", SCOPES - {"admin"}, "alice")
     assert (bob.name, bob.scopes, bob.sees) == ("bob", {"query", "metrics"}, "bob")
     with pytest.raises(Forbidden, match="metrics, query"):
-        ring.admit(f"Bearer {BOB}", "attack")
+        await ring.admit(f"Bearer {BOB}", "attack")
     for wrong in (ALICE + "x", "alice", f"alice {ALICE}", "# who may call"):
         with pytest.raises(Unauthenticated):
-            ring.admit(f"Bearer {wrong}")
+            await ring.admit(f"Bearer {wrong}")
 
 
 @pytest.mark.parametrize(
@@ -91,6 +93,70 @@ def test_a_faulty_line_is_named_and_never_quoted(lines: str, words: str) -> None
         Keyring(lines.encode())
     for word in lines.split():
         assert len(word) < 16 or word not in str(caught.value)
+
+
+async def test_a_key_of_the_file_that_may_only_query_is_a_black_box_s() -> None:
+    ring = Keyring(f"alice {ALICE}\nbob query,metrics {BOB}\n".encode())
+    alice, bob = [await ring.admit(f"Bearer {secret}") for secret in (ALICE, BOB)]
+    assert (alice.is_black_box, alice.view, alice.key_id) == (False, None, "alice")
+    assert (bob.is_black_box, bob.view, bob.key_id) == (True, "label", "bob")
+
+
+# ── keys of the database ────────────────────────────────────────────────────────────────────────────────────────────
+
+KEPT = KeptKey(
+    "key_abc", "carol", frozenset({"query"}), "top_k", 3, 100, 7, None, "log", None, created_at=0, expires_at=None,
+    revoked_at=None,
+)  # fmt: skip
+
+
+async def find(digest: str) -> KeptKey | None:
+    return KEPT if digest == sha256(CAROL.encode()).hexdigest() else None
+
+
+CAROL = "rl_a-secret-that-the-database-knows"
+
+
+@pytest.mark.parametrize("lines", [None, KEY.encode()], ids=["open", "with a key file"])
+async def test_a_key_that_is_shown_is_honoured_even_where_none_is_needed(lines: bytes | None) -> None:
+    ring = Keyring(lines, find=find)
+    caller = await ring.admit(f"Bearer {CAROL}")
+    assert (caller.name, caller.view, caller.key_id, caller.key) == ("carol", "top_k", "key_abc", KEPT)
+    assert caller.is_black_box
+    with pytest.raises(Forbidden):
+        await ring.admit(f"Bearer {CAROL}", "attack")
+    for wrong in (f"Bearer {CAROL}x", "Bearer whatever", "Bearer", "", "Basic YWxpY2U6c2VjcmV0"):
+        with pytest.raises(Unauthenticated):
+            await ring.admit(wrong)
+
+
+async def test_a_key_may_be_needed_where_all_are_in_the_database() -> None:
+    ring = Keyring(required=True, find=find)
+    assert not ring.open
+    assert (await ring.admit(f"Bearer {CAROL}")).name == "carol"
+    with pytest.raises(Unauthenticated):
+        await ring.admit(None)
+
+
+async def test_a_key_of_the_database_is_not_taken_for_one_of_the_file() -> None:
+    with pytest.raises(Unauthenticated):
+        await Keyring(f"carol {ALICE}".encode(), find=find).admit(f"Bearer {CAROL}")
+
+
+async def test_where_the_database_is_away_only_keys_of_the_file_are_known() -> None:
+    async def away(digest: str) -> KeptKey | None:
+        raise StorageAway("It is down.")
+
+    ring = Keyring(KEY.encode(), find=away)
+    assert (await ring.admit(f"Bearer {KEY}")).name == "operator"
+    with pytest.raises(StorageAway):
+        await ring.admit(f"Bearer {CAROL}")
+
+
+async def test_to_everybody_it_may_be_a_black_box() -> None:
+    nobody = await Keyring.of(Settings(black_box=True, view="rounded")).admit(None)
+    assert (nobody.scopes, nobody.view, nobody.is_black_box) == ({"query"}, "rounded", True)
+    assert not (await Keyring.of(Settings()).admit(None)).is_black_box
 
 
 # ── where no key is asked for ───────────────────────────────────────────────────────────────────────────────────────

@@ -32,6 +32,7 @@ def lines(written: io.StringIO) -> list[dict[str, Any]]:
     return [json.loads(line) for line in written.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("house", [b"a-secret-of-somebody"], indirect=True)
 async def test_a_request_is_one_line(house: House, written: io.StringIO) -> None:
     await house.client.post(
         "/api/v1/models/small/attack",

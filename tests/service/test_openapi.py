@@ -93,7 +93,11 @@ NEEDED: dict[tuple[str, str], dict[str, Any]] = {
     ("attack", "universal"): {"parameters": {"perturbation": reply.to_json(np.zeros((3, 8, 8), np.float32))}},
     ("attack", "transfer"): {"parameters": {"models": ["neighbour"], "steps": 2}},
     ("attack", "square"): {"parameters": {"queries": 20}},
+    ("attack", "nes"): {"parameters": {"queries": 20}},
+    ("attack", "hop_skip_jump"): {"parameters": {"queries": 100}},
+    ("attack", "boundary"): {"parameters": {"queries": 50}},
     ("attack", "auto"): {"parameters": {"steps": 2, "queries": 20}},
+    ("substitute", "papernot"): {"images": [TEXT, TEXT]},
     ("robustness", ""): {"parameters": {"labels": [0], "methods": ["fgsm"], "epsilons": [0.1]}},
 }
 

@@ -66,6 +66,9 @@ def test_lists_are_written_with_commas(monkeypatch: pytest.MonkeyPatch) -> None:
         pytest.param({"models": ""}, "at least 1", id="no models"),
         pytest.param({"deadline_s": 700}, "limit of 600", id="a default over its limit"),
         pytest.param({"engine": "local", "engine_sockets": "/run"}, "keep one", id="two engines"),
+        pytest.param({"allow": "a"}, "a=b|looks like", id="a model without operations"),
+        pytest.param({"allow": "a=classify+fly"}, "'fly'", id="no such operation"),
+        pytest.param({"host": "0.0.0.0", "require_key": False, "key": KEY}, "no key", id="a key that nobody needs"),
         pytest.param({"prot": 9000}, "[Ee]xtra", id="no such setting"),
     ],
 )
@@ -85,11 +88,11 @@ def test_loopback_needs_no_key(host: str) -> None:
     assert Settings(host=host).on_loopback
 
 
-def test_with_a_key_it_may_listen_anywhere(tmp_path: Path) -> None:
+async def test_with_a_key_it_may_listen_anywhere(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(f"{KEY}\n")
     settings = Settings(host="0.0.0.0", key_file=file)
-    assert Keyring(settings.keys).admit(f"Bearer {KEY}").name == "operator"
+    assert (await Keyring.of(settings).admit(f"Bearer {KEY}")).name == "operator"
     assert not settings.on_loopback
 
 
@@ -100,10 +103,10 @@ def test_the_key_is_not_shown() -> None:
     assert KEY not in str(settings.model_dump())
 
 
-def test_a_key_file_may_hold_several_and_is_read_at_the_start(tmp_path: Path) -> None:
+async def test_a_key_file_may_hold_several_and_is_read_at_the_start(tmp_path: Path) -> None:
     file = tmp_path / "keys"
     file.write_text(f"alice {KEY}\nbob query {KEY[::-1]}\n")
-    assert Keyring(Settings(key_file=file).keys).admit(f"Bearer {KEY[::-1]}").scopes == {"query"}
+    assert (await Keyring.of(Settings(key_file=file)).admit(f"Bearer {KEY[::-1]}")).scopes == {"query"}
     file.write_text(f"alice {KEY}\nbob {KEY}\n")
     with pytest.raises(ValidationError, match="line 2 of the keys") as caught:
         Settings(key_file=file)
@@ -117,3 +120,13 @@ def test_folders_of_datasets_are_named() -> None:
     }
     with pytest.raises(ValidationError, match="pets=/data/pets"):
         Settings(datasets="/data/pets")  # type: ignore[arg-type]
+
+
+def test_operations_are_allowed_by_model() -> None:
+    allow = Settings(allow="small=classify+saliency, large=").allow  # type: ignore[arg-type]
+    assert allow == {"small": {"classify", "saliency"}, "large": frozenset()}
+
+
+def test_where_all_keys_are_in_the_database_it_may_listen_anywhere() -> None:
+    assert Settings(host="0.0.0.0", require_key=True).needs_key
+    assert not Settings().needs_key

@@ -48,6 +48,21 @@ class AttackLoss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTACK_LOSS_CROSS_ENTROPY: _ClassVar[AttackLoss]
     ATTACK_LOSS_DLR: _ClassVar[AttackLoss]
 
+class SubstituteAnswers(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SUBSTITUTE_ANSWERS_UNSPECIFIED: _ClassVar[SubstituteAnswers]
+    SUBSTITUTE_ANSWERS_AUTO: _ClassVar[SubstituteAnswers]
+    SUBSTITUTE_ANSWERS_HARD: _ClassVar[SubstituteAnswers]
+    SUBSTITUTE_ANSWERS_SOFT: _ClassVar[SubstituteAnswers]
+
+class Architecture(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ARCHITECTURE_UNSPECIFIED: _ClassVar[Architecture]
+    ARCHITECTURE_CONVOLUTIONAL: _ClassVar[Architecture]
+    ARCHITECTURE_AVERAGING: _ClassVar[Architecture]
+    ARCHITECTURE_PERCEPTRON: _ClassVar[Architecture]
+    ARCHITECTURE_LINEAR: _ClassVar[Architecture]
+
 class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     JOB_STATE_UNSPECIFIED: _ClassVar[JobState]
@@ -57,6 +72,22 @@ class JobState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     JOB_STATE_FAILED: _ClassVar[JobState]
     JOB_STATE_CANCELLED: _ClassVar[JobState]
     JOB_STATE_INTERRUPTED: _ClassVar[JobState]
+
+class View(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    VIEW_UNSPECIFIED: _ClassVar[View]
+    VIEW_LABEL: _ClassVar[View]
+    VIEW_TOP_K: _ClassVar[View]
+    VIEW_ROUNDED: _ClassVar[View]
+    VIEW_FULL: _ClassVar[View]
+
+class KeyResponse(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    KEY_RESPONSE_UNSPECIFIED: _ClassVar[KeyResponse]
+    KEY_RESPONSE_LOG: _ClassVar[KeyResponse]
+    KEY_RESPONSE_ROUND: _ClassVar[KeyResponse]
+    KEY_RESPONSE_SLOW: _ClassVar[KeyResponse]
+    KEY_RESPONSE_REFUSE: _ClassVar[KeyResponse]
 SCORE_UNSPECIFIED: Score
 SCORE_LOGIT: Score
 SCORE_PROBABILITY: Score
@@ -80,6 +111,15 @@ NORM_L2: Norm
 ATTACK_LOSS_UNSPECIFIED: AttackLoss
 ATTACK_LOSS_CROSS_ENTROPY: AttackLoss
 ATTACK_LOSS_DLR: AttackLoss
+SUBSTITUTE_ANSWERS_UNSPECIFIED: SubstituteAnswers
+SUBSTITUTE_ANSWERS_AUTO: SubstituteAnswers
+SUBSTITUTE_ANSWERS_HARD: SubstituteAnswers
+SUBSTITUTE_ANSWERS_SOFT: SubstituteAnswers
+ARCHITECTURE_UNSPECIFIED: Architecture
+ARCHITECTURE_CONVOLUTIONAL: Architecture
+ARCHITECTURE_AVERAGING: Architecture
+ARCHITECTURE_PERCEPTRON: Architecture
+ARCHITECTURE_LINEAR: Architecture
 JOB_STATE_UNSPECIFIED: JobState
 JOB_STATE_QUEUED: JobState
 JOB_STATE_RUNNING: JobState
@@ -87,6 +127,16 @@ JOB_STATE_SUCCEEDED: JobState
 JOB_STATE_FAILED: JobState
 JOB_STATE_CANCELLED: JobState
 JOB_STATE_INTERRUPTED: JobState
+VIEW_UNSPECIFIED: View
+VIEW_LABEL: View
+VIEW_TOP_K: View
+VIEW_ROUNDED: View
+VIEW_FULL: View
+KEY_RESPONSE_UNSPECIFIED: KeyResponse
+KEY_RESPONSE_LOG: KeyResponse
+KEY_RESPONSE_ROUND: KeyResponse
+KEY_RESPONSE_SLOW: KeyResponse
+KEY_RESPONSE_REFUSE: KeyResponse
 
 class Tensor(_message.Message):
     __slots__ = ("dtype", "shape", "data")
@@ -874,7 +924,7 @@ class AttackRequest(_message.Message):
     def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[AttackParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
 
 class AttackParameters(_message.Message):
-    __slots__ = ("target", "label", "early_stop", "defense", "adaptive", "draws", "detector", "fgsm", "pgd", "universal", "linear", "gradient_step", "least_likely", "most_likely", "deepfool", "lbfgs", "apgd", "square", "auto", "transfer")
+    __slots__ = ("target", "label", "early_stop", "defense", "adaptive", "draws", "detector", "fgsm", "pgd", "universal", "linear", "gradient_step", "least_likely", "most_likely", "deepfool", "lbfgs", "apgd", "square", "auto", "transfer", "nes", "hop_skip_jump", "boundary")
     TARGET_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
     EARLY_STOP_FIELD_NUMBER: _ClassVar[int]
@@ -895,6 +945,9 @@ class AttackParameters(_message.Message):
     SQUARE_FIELD_NUMBER: _ClassVar[int]
     AUTO_FIELD_NUMBER: _ClassVar[int]
     TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    NES_FIELD_NUMBER: _ClassVar[int]
+    HOP_SKIP_JUMP_FIELD_NUMBER: _ClassVar[int]
+    BOUNDARY_FIELD_NUMBER: _ClassVar[int]
     target: _containers.RepeatedCompositeFieldContainer[ClassReference]
     label: _containers.RepeatedCompositeFieldContainer[ClassReference]
     early_stop: bool
@@ -915,7 +968,10 @@ class AttackParameters(_message.Message):
     square: SquareParameters
     auto: AutoParameters
     transfer: TransferParameters
-    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., label: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., early_stop: bool = ..., defense: _Optional[_Iterable[_Union[Defense, _Mapping]]] = ..., adaptive: bool = ..., draws: _Optional[int] = ..., detector: bool = ..., fgsm: _Optional[_Union[FgsmParameters, _Mapping]] = ..., pgd: _Optional[_Union[PgdParameters, _Mapping]] = ..., universal: _Optional[_Union[AttackUniversalParameters, _Mapping]] = ..., linear: _Optional[_Union[LinearParameters, _Mapping]] = ..., gradient_step: _Optional[_Union[GradientStepParameters, _Mapping]] = ..., least_likely: _Optional[_Union[LeastLikelyParameters, _Mapping]] = ..., most_likely: _Optional[_Union[MostLikelyParameters, _Mapping]] = ..., deepfool: _Optional[_Union[DeepfoolParameters, _Mapping]] = ..., lbfgs: _Optional[_Union[LbfgsParameters, _Mapping]] = ..., apgd: _Optional[_Union[ApgdParameters, _Mapping]] = ..., square: _Optional[_Union[SquareParameters, _Mapping]] = ..., auto: _Optional[_Union[AutoParameters, _Mapping]] = ..., transfer: _Optional[_Union[TransferParameters, _Mapping]] = ...) -> None: ...
+    nes: NesParameters
+    hop_skip_jump: HopSkipJumpParameters
+    boundary: BoundaryParameters
+    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., label: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., early_stop: bool = ..., defense: _Optional[_Iterable[_Union[Defense, _Mapping]]] = ..., adaptive: bool = ..., draws: _Optional[int] = ..., detector: bool = ..., fgsm: _Optional[_Union[FgsmParameters, _Mapping]] = ..., pgd: _Optional[_Union[PgdParameters, _Mapping]] = ..., universal: _Optional[_Union[AttackUniversalParameters, _Mapping]] = ..., linear: _Optional[_Union[LinearParameters, _Mapping]] = ..., gradient_step: _Optional[_Union[GradientStepParameters, _Mapping]] = ..., least_likely: _Optional[_Union[LeastLikelyParameters, _Mapping]] = ..., most_likely: _Optional[_Union[MostLikelyParameters, _Mapping]] = ..., deepfool: _Optional[_Union[DeepfoolParameters, _Mapping]] = ..., lbfgs: _Optional[_Union[LbfgsParameters, _Mapping]] = ..., apgd: _Optional[_Union[ApgdParameters, _Mapping]] = ..., square: _Optional[_Union[SquareParameters, _Mapping]] = ..., auto: _Optional[_Union[AutoParameters, _Mapping]] = ..., transfer: _Optional[_Union[TransferParameters, _Mapping]] = ..., nes: _Optional[_Union[NesParameters, _Mapping]] = ..., hop_skip_jump: _Optional[_Union[HopSkipJumpParameters, _Mapping]] = ..., boundary: _Optional[_Union[BoundaryParameters, _Mapping]] = ...) -> None: ...
 
 class FgsmParameters(_message.Message):
     __slots__ = ("norm", "epsilon")
@@ -1067,6 +1123,52 @@ class SquareParameters(_message.Message):
     p_init: float
     def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., queries: _Optional[int] = ..., p_init: _Optional[float] = ...) -> None: ...
 
+class NesParameters(_message.Message):
+    __slots__ = ("norm", "epsilon", "queries", "n_samples", "sigma", "step_size", "momentum")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    N_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    MOMENTUM_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    epsilon: float
+    queries: int
+    n_samples: int
+    sigma: float
+    step_size: float
+    momentum: float
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., epsilon: _Optional[float] = ..., queries: _Optional[int] = ..., n_samples: _Optional[int] = ..., sigma: _Optional[float] = ..., step_size: _Optional[float] = ..., momentum: _Optional[float] = ...) -> None: ...
+
+class HopSkipJumpParameters(_message.Message):
+    __slots__ = ("norm", "queries", "initial_rows", "gamma", "start")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    INITIAL_ROWS_FIELD_NUMBER: _ClassVar[int]
+    GAMMA_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    queries: int
+    initial_rows: int
+    gamma: float
+    start: Tensor
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., queries: _Optional[int] = ..., initial_rows: _Optional[int] = ..., gamma: _Optional[float] = ..., start: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class BoundaryParameters(_message.Message):
+    __slots__ = ("norm", "queries", "orthogonal_step", "source_step", "start")
+    NORM_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    ORTHOGONAL_STEP_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_STEP_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    norm: Norm
+    queries: int
+    orthogonal_step: float
+    source_step: float
+    start: Tensor
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., queries: _Optional[int] = ..., orthogonal_step: _Optional[float] = ..., source_step: _Optional[float] = ..., start: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
 class AutoParameters(_message.Message):
     __slots__ = ("norm", "epsilon", "steps", "target_classes", "queries")
     NORM_FIELD_NUMBER: _ClassVar[int]
@@ -1102,7 +1204,7 @@ class AttackResponse(_message.Message):
     def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[AttackParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[AttackResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
 
 class AttackResult(_message.Message):
-    __slots__ = ("prediction", "before", "label", "target", "already_misclassified", "after", "success", "distance", "adversarial", "exact", "perturbation", "queries", "partial", "note", "geometry", "broken_by", "success_rate", "rejected")
+    __slots__ = ("prediction", "before", "label", "target", "already_misclassified", "after", "success", "distance", "adversarial", "exact", "perturbation", "queries", "partial", "note", "geometry", "broken_by", "success_rate", "rejected", "trace", "search_queries", "proof_queries")
     PREDICTION_FIELD_NUMBER: _ClassVar[int]
     BEFORE_FIELD_NUMBER: _ClassVar[int]
     LABEL_FIELD_NUMBER: _ClassVar[int]
@@ -1121,6 +1223,9 @@ class AttackResult(_message.Message):
     BROKEN_BY_FIELD_NUMBER: _ClassVar[int]
     SUCCESS_RATE_FIELD_NUMBER: _ClassVar[int]
     REJECTED_FIELD_NUMBER: _ClassVar[int]
+    TRACE_FIELD_NUMBER: _ClassVar[int]
+    SEARCH_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    PROOF_QUERIES_FIELD_NUMBER: _ClassVar[int]
     prediction: Prediction
     before: Prediction
     label: Prediction
@@ -1139,7 +1244,18 @@ class AttackResult(_message.Message):
     broken_by: str
     success_rate: float
     rejected: bool
-    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., before: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., already_misclassified: bool = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., adversarial: _Optional[bytes] = ..., exact: _Optional[_Union[ExactAttack, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., queries: _Optional[int] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., broken_by: _Optional[str] = ..., success_rate: _Optional[float] = ..., rejected: bool = ...) -> None: ...
+    trace: Trace
+    search_queries: int
+    proof_queries: int
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., before: _Optional[_Union[Prediction, _Mapping]] = ..., label: _Optional[_Union[Prediction, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., already_misclassified: bool = ..., after: _Optional[_Union[Prediction, _Mapping]] = ..., success: bool = ..., distance: _Optional[_Union[Distance, _Mapping]] = ..., adversarial: _Optional[bytes] = ..., exact: _Optional[_Union[ExactAttack, _Mapping]] = ..., perturbation: _Optional[_Union[Perturbation, _Mapping]] = ..., queries: _Optional[int] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., broken_by: _Optional[str] = ..., success_rate: _Optional[float] = ..., rejected: bool = ..., trace: _Optional[_Union[Trace, _Mapping]] = ..., search_queries: _Optional[int] = ..., proof_queries: _Optional[int] = ...) -> None: ...
+
+class Trace(_message.Message):
+    __slots__ = ("queries", "distance")
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    queries: _containers.RepeatedScalarFieldContainer[int]
+    distance: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, queries: _Optional[_Iterable[int]] = ..., distance: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class ExactAttack(_message.Message):
     __slots__ = ("after", "success", "distance", "image", "success_rate", "rejected")
@@ -1642,6 +1758,190 @@ class UniversalEvent(_message.Message):
     result: UniversalResponse
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[UniversalResponse, _Mapping]] = ...) -> None: ...
 
+class SubstituteRequest(_message.Message):
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "dataset")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    parameters: SubstituteParameters
+    include: Include
+    seed: int
+    max_rows: int
+    purpose: str
+    dataset: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[SubstituteParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
+
+class SubstituteParameters(_message.Message):
+    __slots__ = ("labels", "seeds", "shuffle", "answers", "max_queries", "epsilons", "targeted", "control", "white_box", "papernot")
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    SHUFFLE_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    EPSILONS_FIELD_NUMBER: _ClassVar[int]
+    TARGETED_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    WHITE_BOX_FIELD_NUMBER: _ClassVar[int]
+    PAPERNOT_FIELD_NUMBER: _ClassVar[int]
+    labels: _containers.RepeatedCompositeFieldContainer[ClassReference]
+    seeds: int
+    shuffle: bool
+    answers: SubstituteAnswers
+    max_queries: int
+    epsilons: _containers.RepeatedScalarFieldContainer[float]
+    targeted: bool
+    control: bool
+    white_box: bool
+    papernot: PapernotParameters
+    def __init__(self, labels: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., seeds: _Optional[int] = ..., shuffle: bool = ..., answers: _Optional[_Union[SubstituteAnswers, str]] = ..., max_queries: _Optional[int] = ..., epsilons: _Optional[_Iterable[float]] = ..., targeted: bool = ..., control: bool = ..., white_box: bool = ..., papernot: _Optional[_Union[PapernotParameters, _Mapping]] = ...) -> None: ...
+
+class PapernotParameters(_message.Message):
+    __slots__ = ("architecture", "side", "rounds", "step", "flip_every", "doublings", "reservoir", "epochs", "learning_rate", "batch_size")
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    ROUNDS_FIELD_NUMBER: _ClassVar[int]
+    STEP_FIELD_NUMBER: _ClassVar[int]
+    FLIP_EVERY_FIELD_NUMBER: _ClassVar[int]
+    DOUBLINGS_FIELD_NUMBER: _ClassVar[int]
+    RESERVOIR_FIELD_NUMBER: _ClassVar[int]
+    EPOCHS_FIELD_NUMBER: _ClassVar[int]
+    LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
+    BATCH_SIZE_FIELD_NUMBER: _ClassVar[int]
+    architecture: Architecture
+    side: int
+    rounds: int
+    step: float
+    flip_every: int
+    doublings: int
+    reservoir: int
+    epochs: int
+    learning_rate: float
+    batch_size: int
+    def __init__(self, architecture: _Optional[_Union[Architecture, str]] = ..., side: _Optional[int] = ..., rounds: _Optional[int] = ..., step: _Optional[float] = ..., flip_every: _Optional[int] = ..., doublings: _Optional[int] = ..., reservoir: _Optional[int] = ..., epochs: _Optional[int] = ..., learning_rate: _Optional[float] = ..., batch_size: _Optional[int] = ...) -> None: ...
+
+class SubstituteResponse(_message.Message):
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed", "summary")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    model: ModelReference
+    parameters: SubstituteParameters
+    results: _containers.RepeatedCompositeFieldContainer[SubstituteResult]
+    cost: Cost
+    answered_by: AnsweredBy
+    elapsed_ms: float
+    request_id: str
+    seed: int
+    summary: SubstituteSummary
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[SubstituteParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[SubstituteResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., summary: _Optional[_Union[SubstituteSummary, _Mapping]] = ...) -> None: ...
+
+class SubstituteResult(_message.Message):
+    __slots__ = ("prediction", "substitute", "seed", "geometry")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    SUBSTITUTE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    substitute: Prediction
+    seed: bool
+    geometry: Geometry
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., substitute: _Optional[_Union[Prediction, _Mapping]] = ..., seed: bool = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ...) -> None: ...
+
+class SubstituteSummary(_message.Message):
+    __slots__ = ("id", "archive", "architecture", "side", "tells", "answers", "seeds", "held_out", "judged", "curve", "random_sign", "white_box", "white_box_note", "queries", "max_queries", "stopped_by", "partial")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    SIDE_FIELD_NUMBER: _ClassVar[int]
+    TELLS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    SEEDS_FIELD_NUMBER: _ClassVar[int]
+    HELD_OUT_FIELD_NUMBER: _ClassVar[int]
+    JUDGED_FIELD_NUMBER: _ClassVar[int]
+    CURVE_FIELD_NUMBER: _ClassVar[int]
+    RANDOM_SIGN_FIELD_NUMBER: _ClassVar[int]
+    WHITE_BOX_FIELD_NUMBER: _ClassVar[int]
+    WHITE_BOX_NOTE_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    MAX_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    STOPPED_BY_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    archive: Tensor
+    architecture: str
+    side: int
+    tells: str
+    answers: str
+    seeds: int
+    held_out: int
+    judged: int
+    curve: _containers.RepeatedCompositeFieldContainer[SubstitutePoint]
+    random_sign: _containers.RepeatedCompositeFieldContainer[SubstitutePoint]
+    white_box: _containers.RepeatedCompositeFieldContainer[SubstituteTransfer]
+    white_box_note: str
+    queries: SubstituteQueries
+    max_queries: int
+    stopped_by: str
+    partial: bool
+    def __init__(self, id: _Optional[str] = ..., archive: _Optional[_Union[Tensor, _Mapping]] = ..., architecture: _Optional[str] = ..., side: _Optional[int] = ..., tells: _Optional[str] = ..., answers: _Optional[str] = ..., seeds: _Optional[int] = ..., held_out: _Optional[int] = ..., judged: _Optional[int] = ..., curve: _Optional[_Iterable[_Union[SubstitutePoint, _Mapping]]] = ..., random_sign: _Optional[_Iterable[_Union[SubstitutePoint, _Mapping]]] = ..., white_box: _Optional[_Iterable[_Union[SubstituteTransfer, _Mapping]]] = ..., white_box_note: _Optional[str] = ..., queries: _Optional[_Union[SubstituteQueries, _Mapping]] = ..., max_queries: _Optional[int] = ..., stopped_by: _Optional[str] = ..., partial: bool = ...) -> None: ...
+
+class SubstitutePoint(_message.Message):
+    __slots__ = ("round", "queries", "agreement", "transfer")
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    TRANSFER_FIELD_NUMBER: _ClassVar[int]
+    round: int
+    queries: int
+    agreement: Share
+    transfer: _containers.RepeatedCompositeFieldContainer[SubstituteTransfer]
+    def __init__(self, round: _Optional[int] = ..., queries: _Optional[int] = ..., agreement: _Optional[_Union[Share, _Mapping]] = ..., transfer: _Optional[_Iterable[_Union[SubstituteTransfer, _Mapping]]] = ...) -> None: ...
+
+class SubstituteTransfer(_message.Message):
+    __slots__ = ("epsilon", "attack", "targeted", "fooled")
+    EPSILON_FIELD_NUMBER: _ClassVar[int]
+    ATTACK_FIELD_NUMBER: _ClassVar[int]
+    TARGETED_FIELD_NUMBER: _ClassVar[int]
+    FOOLED_FIELD_NUMBER: _ClassVar[int]
+    epsilon: float
+    attack: str
+    targeted: bool
+    fooled: Share
+    def __init__(self, epsilon: _Optional[float] = ..., attack: _Optional[str] = ..., targeted: bool = ..., fooled: _Optional[_Union[Share, _Mapping]] = ...) -> None: ...
+
+class SubstituteQueries(_message.Message):
+    __slots__ = ("training", "evaluation", "control")
+    TRAINING_FIELD_NUMBER: _ClassVar[int]
+    EVALUATION_FIELD_NUMBER: _ClassVar[int]
+    CONTROL_FIELD_NUMBER: _ClassVar[int]
+    training: int
+    evaluation: int
+    control: int
+    def __init__(self, training: _Optional[int] = ..., evaluation: _Optional[int] = ..., control: _Optional[int] = ...) -> None: ...
+
+class SubstituteEvent(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    result: SubstituteResponse
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[SubstituteResponse, _Mapping]] = ...) -> None: ...
+
 class ListModelsRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -1787,7 +2087,7 @@ class Limits(_message.Message):
     def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ..., masks: _Optional[int] = ..., job_deadline_s: _Optional[float] = ..., many_images: _Optional[int] = ..., dataset_bytes: _Optional[int] = ..., dataset_images: _Optional[int] = ..., inline_bytes: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack", "robustness", "universal")
+    __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack", "robustness", "universal", "substitute")
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
@@ -1796,6 +2096,7 @@ class SubmitJobRequest(_message.Message):
     ATTACK_FIELD_NUMBER: _ClassVar[int]
     ROBUSTNESS_FIELD_NUMBER: _ClassVar[int]
     UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
+    SUBSTITUTE_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     deadline_s: float
     classify: ClassifyRequest
@@ -1804,7 +2105,8 @@ class SubmitJobRequest(_message.Message):
     attack: AttackRequest
     robustness: RobustnessRequest
     universal: UniversalRequest
-    def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessRequest, _Mapping]] = ..., universal: _Optional[_Union[UniversalRequest, _Mapping]] = ...) -> None: ...
+    substitute: SubstituteRequest
+    def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessRequest, _Mapping]] = ..., universal: _Optional[_Union[UniversalRequest, _Mapping]] = ..., substitute: _Optional[_Union[SubstituteRequest, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "state", "operation", "model", "method", "images", "asked", "purpose", "request_id", "attempts", "cancel_requested", "progress", "note", "problem", "created_at", "started_at", "ended_at", "expires_at", "result", "partial_result")
@@ -1869,7 +2171,7 @@ class JobProgress(_message.Message):
     def __init__(self, image: _Optional[int] = ..., step: _Optional[int] = ..., of: _Optional[int] = ..., objective: _Optional[float] = ..., map: _Optional[int] = ..., done: _Optional[int] = ..., images: _Optional[int] = ...) -> None: ...
 
 class JobResult(_message.Message):
-    __slots__ = ("unanswered", "artifacts", "classify", "saliency", "occlusion", "attack", "robustness", "universal")
+    __slots__ = ("unanswered", "artifacts", "classify", "saliency", "occlusion", "attack", "robustness", "universal", "substitute")
     class ArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -1885,6 +2187,7 @@ class JobResult(_message.Message):
     ATTACK_FIELD_NUMBER: _ClassVar[int]
     ROBUSTNESS_FIELD_NUMBER: _ClassVar[int]
     UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
+    SUBSTITUTE_FIELD_NUMBER: _ClassVar[int]
     unanswered: _containers.RepeatedScalarFieldContainer[int]
     artifacts: _containers.MessageMap[str, Artifact]
     classify: ClassifyResponse
@@ -1893,7 +2196,8 @@ class JobResult(_message.Message):
     attack: AttackResponse
     robustness: RobustnessResponse
     universal: UniversalResponse
-    def __init__(self, unanswered: _Optional[_Iterable[int]] = ..., artifacts: _Optional[_Mapping[str, Artifact]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyResponse, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionResponse, _Mapping]] = ..., attack: _Optional[_Union[AttackResponse, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessResponse, _Mapping]] = ..., universal: _Optional[_Union[UniversalResponse, _Mapping]] = ...) -> None: ...
+    substitute: SubstituteResponse
+    def __init__(self, unanswered: _Optional[_Iterable[int]] = ..., artifacts: _Optional[_Mapping[str, Artifact]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyResponse, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionResponse, _Mapping]] = ..., attack: _Optional[_Union[AttackResponse, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessResponse, _Mapping]] = ..., universal: _Optional[_Union[UniversalResponse, _Mapping]] = ..., substitute: _Optional[_Union[SubstituteResponse, _Mapping]] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("type", "title", "status", "detail", "code", "request_id", "errors", "retry_after_s")
@@ -2117,6 +2421,60 @@ class DeletePerturbationResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class KeptSubstitute(_message.Message):
+    __slots__ = ("id", "model", "architecture", "queries", "agreement", "job", "archive", "created_at", "expires_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ARCHITECTURE_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
+    JOB_FIELD_NUMBER: _ClassVar[int]
+    ARCHIVE_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    model: ModelReference
+    architecture: str
+    queries: int
+    agreement: Share
+    job: str
+    archive: Artifact
+    created_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., model: _Optional[_Union[ModelReference, _Mapping]] = ..., architecture: _Optional[str] = ..., queries: _Optional[int] = ..., agreement: _Optional[_Union[Share, _Mapping]] = ..., job: _Optional[str] = ..., archive: _Optional[_Union[Artifact, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListSubstitutesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListSubstitutesResponse(_message.Message):
+    __slots__ = ("substitutes", "next_page_token")
+    SUBSTITUTES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    substitutes: _containers.RepeatedCompositeFieldContainer[KeptSubstitute]
+    next_page_token: str
+    def __init__(self, substitutes: _Optional[_Iterable[_Union[KeptSubstitute, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetSubstituteRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeleteSubstituteRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class DeleteSubstituteResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Artifact(_message.Message):
     __slots__ = ("sha256", "bytes")
     SHA256_FIELD_NUMBER: _ClassVar[int]
@@ -2140,3 +2498,179 @@ class ArtifactChunk(_message.Message):
     bytes: int
     data: bytes
     def __init__(self, media_type: _Optional[str] = ..., bytes: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class CreateKeyRequest(_message.Message):
+    __slots__ = ("name", "scopes", "view", "top_k", "budget", "rate", "response", "expires_at")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    view: View
+    top_k: int
+    budget: int
+    rate: int
+    response: KeyResponse
+    expires_at: _timestamp_pb2.Timestamp
+    def __init__(self, name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, str]] = ..., top_k: _Optional[int] = ..., budget: _Optional[int] = ..., rate: _Optional[int] = ..., response: _Optional[_Union[KeyResponse, str]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class CreateKeyResponse(_message.Message):
+    __slots__ = ("key", "secret")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    key: Key
+    secret: str
+    def __init__(self, key: _Optional[_Union[Key, _Mapping]] = ..., secret: _Optional[str] = ...) -> None: ...
+
+class Key(_message.Message):
+    __slots__ = ("id", "name", "scopes", "view", "top_k", "budget", "spent", "rate", "response", "noticed", "created_at", "expires_at", "revoked_at")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCOPES_FIELD_NUMBER: _ClassVar[int]
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    TOP_K_FIELD_NUMBER: _ClassVar[int]
+    BUDGET_FIELD_NUMBER: _ClassVar[int]
+    SPENT_FIELD_NUMBER: _ClassVar[int]
+    RATE_FIELD_NUMBER: _ClassVar[int]
+    RESPONSE_FIELD_NUMBER: _ClassVar[int]
+    NOTICED_FIELD_NUMBER: _ClassVar[int]
+    CREATED_AT_FIELD_NUMBER: _ClassVar[int]
+    EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
+    REVOKED_AT_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    name: str
+    scopes: _containers.RepeatedScalarFieldContainer[str]
+    view: View
+    top_k: int
+    budget: int
+    spent: int
+    rate: int
+    response: KeyResponse
+    noticed: KeyNotice
+    created_at: _timestamp_pb2.Timestamp
+    expires_at: _timestamp_pb2.Timestamp
+    revoked_at: _timestamp_pb2.Timestamp
+    def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, str]] = ..., top_k: _Optional[int] = ..., budget: _Optional[int] = ..., spent: _Optional[int] = ..., rate: _Optional[int] = ..., response: _Optional[_Union[KeyResponse, str]] = ..., noticed: _Optional[_Union[KeyNotice, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class KeyNotice(_message.Message):
+    __slots__ = ("at", "queries", "score")
+    AT_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    at: _timestamp_pb2.Timestamp
+    queries: int
+    score: float
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queries: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+
+class ListKeysRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListKeysResponse(_message.Message):
+    __slots__ = ("keys", "next_page_token")
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    keys: _containers.RepeatedCompositeFieldContainer[Key]
+    next_page_token: str
+    def __init__(self, keys: _Optional[_Iterable[_Union[Key, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class GetKeyRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class TopUpKeyRequest(_message.Message):
+    __slots__ = ("id", "images")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    images: int
+    def __init__(self, id: _Optional[str] = ..., images: _Optional[int] = ...) -> None: ...
+
+class ClearKeyRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class RevokeKeyRequest(_message.Message):
+    __slots__ = ("id",)
+    ID_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    def __init__(self, id: _Optional[str] = ...) -> None: ...
+
+class LedgerEntry(_message.Message):
+    __slots__ = ("id", "at", "key", "caller", "operation", "model", "method", "purpose", "request_id", "idempotency_key", "image", "sha256", "dataset", "kept", "charged")
+    ID_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    SHA256_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    KEPT_FIELD_NUMBER: _ClassVar[int]
+    CHARGED_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    at: _timestamp_pb2.Timestamp
+    key: str
+    caller: str
+    operation: str
+    model: ModelReference
+    method: str
+    purpose: str
+    request_id: str
+    idempotency_key: str
+    image: int
+    sha256: str
+    dataset: str
+    kept: str
+    charged: bool
+    def __init__(self, id: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., key: _Optional[str] = ..., caller: _Optional[str] = ..., operation: _Optional[str] = ..., model: _Optional[_Union[ModelReference, _Mapping]] = ..., method: _Optional[str] = ..., purpose: _Optional[str] = ..., request_id: _Optional[str] = ..., idempotency_key: _Optional[str] = ..., image: _Optional[int] = ..., sha256: _Optional[str] = ..., dataset: _Optional[str] = ..., kept: _Optional[str] = ..., charged: bool = ...) -> None: ...
+
+class ListLedgerRequest(_message.Message):
+    __slots__ = ("page_size", "page_token", "key", "operation", "since")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    key: str
+    operation: str
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ..., key: _Optional[str] = ..., operation: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ListLedgerResponse(_message.Message):
+    __slots__ = ("entries", "next_page_token")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    entries: _containers.RepeatedCompositeFieldContainer[LedgerEntry]
+    next_page_token: str
+    def __init__(self, entries: _Optional[_Iterable[_Union[LedgerEntry, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ExportLedgerRequest(_message.Message):
+    __slots__ = ("key", "operation", "since")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_FIELD_NUMBER: _ClassVar[int]
+    SINCE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    operation: str
+    since: _timestamp_pb2.Timestamp
+    def __init__(self, key: _Optional[str] = ..., operation: _Optional[str] = ..., since: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

@@ -104,6 +104,16 @@ class RakingLightStub(object):
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalEvent.FromString,
                 _registered_method=True)
+        self.Substitute = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/Substitute',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteResponse.FromString,
+                _registered_method=True)
+        self.SubstituteStream = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/SubstituteStream',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteEvent.FromString,
+                _registered_method=True)
         self.SubmitJob = channel.unary_unary(
                 '/rakinglight.v1.RakingLight/SubmitJob',
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.SerializeToString,
@@ -169,10 +179,65 @@ class RakingLightStub(object):
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationResponse.FromString,
                 _registered_method=True)
+        self.ListSubstitutes = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ListSubstitutes',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListSubstitutesRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListSubstitutesResponse.FromString,
+                _registered_method=True)
+        self.GetSubstitute = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/GetSubstitute',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetSubstituteRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.KeptSubstitute.FromString,
+                _registered_method=True)
+        self.DeleteSubstitute = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/DeleteSubstitute',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteSubstituteRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteSubstituteResponse.FromString,
+                _registered_method=True)
         self.GetArtifact = channel.unary_stream(
                 '/rakinglight.v1.RakingLight/GetArtifact',
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetArtifactRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ArtifactChunk.FromString,
+                _registered_method=True)
+        self.CreateKey = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/CreateKey',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.CreateKeyRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.CreateKeyResponse.FromString,
+                _registered_method=True)
+        self.ListKeys = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ListKeys',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListKeysRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListKeysResponse.FromString,
+                _registered_method=True)
+        self.GetKey = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/GetKey',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetKeyRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+                _registered_method=True)
+        self.TopUpKey = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/TopUpKey',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.TopUpKeyRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+                _registered_method=True)
+        self.ClearKey = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ClearKey',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ClearKeyRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+                _registered_method=True)
+        self.RevokeKey = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/RevokeKey',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.RevokeKeyRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+                _registered_method=True)
+        self.ListLedger = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/ListLedger',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListLedgerRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListLedgerResponse.FromString,
+                _registered_method=True)
+        self.ExportLedger = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/ExportLedger',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ExportLedgerRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.LedgerEntry.FromString,
                 _registered_method=True)
 
 
@@ -278,6 +343,21 @@ class RakingLightServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Substitute(self, request, context):
+        """Copy the model by asking it, and attack the copy: what a stranger gets for so many images. It takes its time: rather
+        by SubmitJob, which also keeps the copy under an id.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubstituteStream(self, request, context):
+        """The same, with progress before the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SubmitJob(self, request, context):
         """Have any of these done without waiting for it: the job outlives the call, and a restart of the service.
         """
@@ -369,8 +449,85 @@ class RakingLightServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSubstitutes(self, request, context):
+        """Your substitutes, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetSubstitute(self, request, context):
+        """One of them: of which model it is a copy, and how far the two agree.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSubstitute(self, request, context):
+        """Forget one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetArtifact(self, request, context):
         """The bytes of what was too large to stand in a job's result, or of a perturbation.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CreateKey(self, request, context):
+        """Make a key. The secret is told here, and never again. This and what follows needs a key with the scope `admin`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListKeys(self, request, context):
+        """All keys that were made, newest first, the revoked ones too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetKey(self, request, context):
+        """One key: what it may, and what it has spent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def TopUpKey(self, request, context):
+        """Let a key ask about more images.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ClearKey(self, request, context):
+        """Forget that a key was noticed to copy the model.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RevokeKey(self, request, context):
+        """Let nobody in by a key from now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLedger(self, request, context):
+        """Who asked what and when, newest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ExportLedger(self, request, context):
+        """All of it, oldest first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -449,6 +606,16 @@ def add_RakingLightServicer_to_server(servicer, server):
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UniversalEvent.SerializeToString,
             ),
+            'Substitute': grpc.unary_unary_rpc_method_handler(
+                    servicer.Substitute,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteResponse.SerializeToString,
+            ),
+            'SubstituteStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.SubstituteStream,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteEvent.SerializeToString,
+            ),
             'SubmitJob': grpc.unary_unary_rpc_method_handler(
                     servicer.SubmitJob,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.SubmitJobRequest.FromString,
@@ -514,10 +681,65 @@ def add_RakingLightServicer_to_server(servicer, server):
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeletePerturbationResponse.SerializeToString,
             ),
+            'ListSubstitutes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSubstitutes,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListSubstitutesRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListSubstitutesResponse.SerializeToString,
+            ),
+            'GetSubstitute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSubstitute,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetSubstituteRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.KeptSubstitute.SerializeToString,
+            ),
+            'DeleteSubstitute': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSubstitute,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteSubstituteRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.DeleteSubstituteResponse.SerializeToString,
+            ),
             'GetArtifact': grpc.unary_stream_rpc_method_handler(
                     servicer.GetArtifact,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetArtifactRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ArtifactChunk.SerializeToString,
+            ),
+            'CreateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateKey,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.CreateKeyRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.CreateKeyResponse.SerializeToString,
+            ),
+            'ListKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListKeys,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListKeysRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListKeysResponse.SerializeToString,
+            ),
+            'GetKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetKey,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.GetKeyRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.SerializeToString,
+            ),
+            'TopUpKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.TopUpKey,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.TopUpKeyRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.SerializeToString,
+            ),
+            'ClearKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.ClearKey,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ClearKeyRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.SerializeToString,
+            ),
+            'RevokeKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RevokeKey,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.RevokeKeyRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.Key.SerializeToString,
+            ),
+            'ListLedger': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLedger,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListLedgerRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.ListLedgerResponse.SerializeToString,
+            ),
+            'ExportLedger': grpc.unary_stream_rpc_method_handler(
+                    servicer.ExportLedger,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.ExportLedgerRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.LedgerEntry.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -909,6 +1131,60 @@ class RakingLight(object):
             _registered_method=True)
 
     @staticmethod
+    def Substitute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/Substitute',
+            rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubstituteStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/SubstituteStream',
+            rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.SubstituteEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SubmitJob(request,
             target,
             options=(),
@@ -1260,6 +1536,87 @@ class RakingLight(object):
             _registered_method=True)
 
     @staticmethod
+    def ListSubstitutes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ListSubstitutes',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListSubstitutesRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListSubstitutesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSubstitute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/GetSubstitute',
+            rakinglight_dot_v1_dot_rakinglight__pb2.GetSubstituteRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.KeptSubstitute.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSubstitute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/DeleteSubstitute',
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeleteSubstituteRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.DeleteSubstituteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetArtifact(request,
             target,
             options=(),
@@ -1276,6 +1633,222 @@ class RakingLight(object):
             '/rakinglight.v1.RakingLight/GetArtifact',
             rakinglight_dot_v1_dot_rakinglight__pb2.GetArtifactRequest.SerializeToString,
             rakinglight_dot_v1_dot_rakinglight__pb2.ArtifactChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CreateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/CreateKey',
+            rakinglight_dot_v1_dot_rakinglight__pb2.CreateKeyRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.CreateKeyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ListKeys',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListKeysRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/GetKey',
+            rakinglight_dot_v1_dot_rakinglight__pb2.GetKeyRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TopUpKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/TopUpKey',
+            rakinglight_dot_v1_dot_rakinglight__pb2.TopUpKeyRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ClearKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ClearKey',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ClearKeyRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RevokeKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/RevokeKey',
+            rakinglight_dot_v1_dot_rakinglight__pb2.RevokeKeyRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.Key.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ListLedger',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListLedgerRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.ListLedgerResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportLedger(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/ExportLedger',
+            rakinglight_dot_v1_dot_rakinglight__pb2.ExportLedgerRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.LedgerEntry.FromString,
             options,
             channel_credentials,
             insecure,
