@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from model_store.digits import Part
 from rakinglight.errors import BadParameter, RakinglightError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -75,6 +76,22 @@ def train(
     from model_store import from_recipe
 
     typer.echo(from_recipe.train(name, detector_only=detector))
+
+
+@app.command()
+def digits(
+    folder: Annotated[Path, typer.Argument(help="Where to; it is made.")],
+    part: Annotated[Part, typer.Option(help="Those of the test, or those that networks learn from.")] = "test",
+) -> None:
+    """Write the digits as a folder of pictures by class, to steal, attack or upload."""
+    from model_store.digits import indices, pictures
+    from rakinglight.pictures import from_pixels, to_png
+
+    images, labels = pictures(part)
+    for row, image, label in zip(indices(part), images, labels, strict=True):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        (folder / str(label) / f"{row:04}.png").write_bytes(to_png(from_pixels(image.transpose(1, 2, 0))))
+    typer.echo(f"{folder}: {len(images)} digits, of {len(set(labels.tolist()))} classes.")
 
 
 def _measure(archive: Path, home: Path) -> None:

@@ -178,7 +178,7 @@ class RateLimited(CallerError):
 
 
 class BudgetSpent(CallerError):
-    status, code, title = 429, "BUDGET_SPENT", "The budget of this key does not reach"
+    status, code, title = 429, "BUDGET_SPENT", "This key's budget is spent"
     grpc_status = "RESOURCE_EXHAUSTED"
 
 

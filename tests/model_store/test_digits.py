@@ -1,9 +1,14 @@
 """The one split of the digits that everything keeps to."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from model_store import digits
+from model_store.__main__ import app
+from rakinglight.images import decode
 
 PARTS = ("train", "seeds", "held-out")
 
@@ -41,3 +46,12 @@ def test_pixels_are_the_pictures_in_units_of_one() -> None:
     assert pixels.min() == 0
     assert pixels.max() == 1
     np.testing.assert_array_equal(np.rint(pixels * 255), pictures)
+
+
+def test_as_a_folder_they_are_the_same_pixels_by_class(tmp_path: Path) -> None:
+    said = CliRunner().invoke(app, ["digits", str(tmp_path / "digits"), "--part", "seeds"])
+    assert said.output == f"{tmp_path / 'digits'}: 100 digits, of 10 classes.\n"
+    images, labels = digits.pictures("seeds")
+    for row, image, label in zip(digits.indices("seeds"), images, labels, strict=True):
+        written = decode((tmp_path / "digits" / str(label) / f"{row:04}.png").read_bytes())
+        assert (written[..., :1] == image.transpose(1, 2, 0)).all()

@@ -211,7 +211,7 @@ def test_a_removed_job_is_gone(client: Client, model: Model) -> None:
 def assert_whole(news: list[Any], after: int = 0) -> None:
     """Every event behind number `after` once, in order, and the answer as the last."""
     *progress, answer = news
-    assert len(progress) > 20
+    assert len(progress) > 5  # of 1,000 steps, as many as the machine has the time to tell of
     assert [one.number for one in progress] == list(range(after + 1, after + 1 + len(progress)))
     assert all(isinstance(one, Progress) for one in progress)
     assert isinstance(answer, list)
