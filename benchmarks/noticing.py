@@ -410,6 +410,8 @@ def _adapted(thefts: int) -> Iterator[list[str]]:
     yield _row("lambda redrawn per pixel, 0.02 to 0.18", [theft(0, _redrawn_per_pixel)])
     stolen = [published(seed) for seed in range(thefts)]
     yield _row("natural images mixed in one to one", (_mixed(one, seed) for seed, one in enumerate(stolen)))
+    for each in (1, 4, 20):
+        yield _row(f"{each} repetitions after each query", (_repeating(one, each) for one in stolen))
     yield _row("queries in random order", (random_order(one, np.random.default_rng(7)) for one in stolen))
     for keys in (4, 32):
         dealt = (one[key::keys] for one in stolen for key in range(keys))
@@ -434,6 +436,13 @@ def _mixed(stolen: Stream, seed: int) -> Stream:
     natural = natural[np.arange(len(stolen)) % len(natural)]
     x = np.stack([stolen.x, natural.x], 1).reshape(-1, *stolen.x.shape[1:])
     return Stream(x, np.stack([stolen.y, natural.y], 1).reshape(-1))
+
+
+def _repeating(stolen: Stream, each: int) -> Stream:
+    """The first query again, `each` times after each."""
+    which = np.zeros((len(stolen), 1 + each), int)
+    which[:, 0] = np.arange(len(stolen))
+    return stolen[which.reshape(-1)]
 
 
 def _query_attacks(images: int) -> Iterator[list[str]]:

@@ -34,7 +34,6 @@ from rakinglight.jobs import ServiceJob
 from rakinglight.options import options
 from rakinglight.parameters import as_fraction
 from rakinglight.reports.theft import TELLS, Findings, Sample, Watch, page
-from rakinglight.reports.views import TELLS as SIMULATED
 from rakinglight.results import Attack, Share, is_reference
 from rakinglight.tables import table
 from rakinglight.terminal import (
@@ -56,6 +55,7 @@ from rakinglight.terminal import (
     taught,
     whole_of,
 )
+from rakinglight.views import TELLS as SIMULATED
 
 if TYPE_CHECKING:
     from rakinglight.reports.recording import Recording
@@ -156,11 +156,15 @@ def _command() -> Callable[..., None]:
                     theft = theft.through(view)
                 with _resumable(journal):
                     answers = theft.answers(watch=report is not None)
+                counts = theft.counts  # before the page asks more
+                if left := theft.left(answers):
+                    typer.echo(left, err=True)
                 files = _kept(answers, model, out)
                 if report:
                     wanted = local and view is None if compare_views is None else compare_views
                     compared = theft.compared(answers, defended) if wanted else {}
-                    found = theft.findings(answers, compared, command=_typed(context), host=_host(local, context))
+                    how_typed = {"command": _typed(context), "host": _host(local, context)}
+                    found = theft.findings(answers, compared, counts, **how_typed)
                     report.parent.mkdir(parents=True, exist_ok=True)
                     report.write_text(page(found), encoding="utf-8")
                     files["report"] = str(report)
@@ -236,10 +240,21 @@ class Stealing:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What was sent, where anything was: asked, canaries, lost."""
+        """What the journal has counted so far, over all its sessions, where anything was sent."""
         oracles = getattr(self.client._transport, "oracles", ())
-        names = ("asked", "canaries", "lost")
+        names = ("asked", "canaries", "lost", "retried")
         return {name: sum(getattr(oracle.counts, name) for oracle in oracles) for name in names} if oracles else {}
+
+    def left(self, answers: Sequence[Any]) -> str:
+        """What there is to say of a budget that ended the attack and is not used up; "" where there is nothing."""
+        oracles = getattr(self.client._transport, "oracles", ())
+        left = sum(oracle.remaining or 0 for oracle in oracles)
+        if whole_of(answers)["summary"]["stopped_by"] != "budget" or not left:
+            return ""
+        return (
+            f"{left} images of its budget are left: the next request was larger, and such a one is refused whole. "
+            "--max-queries divides a budget between learning and judging beforehand."
+        )
 
     def compared(self, answers: Sequence[Any], defended: str | None) -> dict[str, Any]:
         """What other views would have cost. A black box is asked as many queries more."""
@@ -266,8 +281,19 @@ class Stealing:
             return None
         return name
 
-    def findings(self, answers: Sequence[Any], compared: Mapping[str, Any], *, command: str, host: str) -> Findings:
-        """All that the page is made of."""
+    def findings(
+        self,
+        answers: Sequence[Any],
+        compared: Mapping[str, Any],
+        counts: Mapping[str, int],
+        *,
+        command: str,
+        host: str,
+    ) -> Findings:
+        """All that the page is made of.
+
+        counts  what had been sent when the answers were there
+        """
         whole = whole_of(answers)
         summary, described = whole["summary"], self.client.model(self.model).describe()
         watched, why_not = self._watched(whole)
@@ -277,7 +303,7 @@ class Stealing:
             command=command,
             host=host,
             exposed=_exposed(described, summary),
-            asked=self.counts,
+            asked=counts,
             samples=self._samples(whole),
             watched=watched,
             not_watched=why_not,

@@ -107,7 +107,7 @@ class Decisions:
         """
         delta, low, high, found = row - self.x, 0.0, 1.0, row
         far = self.far(row)
-        for _ in range(min(math.ceil(-math.log2(theta)), HALVINGS)):
+        for _ in range(halvings(theta)):
             middle = (low + high) / 2
             part = delta * middle if self.norm == "l2" else delta.clamp(-middle * far, middle * far)
             point = (self.x + part).clamp(0, 1)
@@ -152,3 +152,8 @@ def read_start(start: Mapping[str, Any], x: Tensor) -> Tensor:
     if not (given.isfinite().all() and given.min() >= 0 and given.max() <= 1):
         raise BadParameter.at("/parameters/start", "start has values outside of [0, 1]; pixels are in [0, 1].")
     return given
+
+
+def halvings(theta: float) -> int:
+    """Queries that a way to the boundary takes until it is known to the share `theta` of it, as far as float32 goes."""
+    return min(math.ceil(-math.log2(theta)), HALVINGS)

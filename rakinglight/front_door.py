@@ -20,6 +20,7 @@ import numpy as np
 
 from rakinglight import eight_bit
 from rakinglight.defended import together
+from rakinglight.errors import BudgetSpent
 from rakinglight.norms import NORMS, NormName
 from rakinglight.objectives import Ahead, Goal, Objective
 from rakinglight.queries import Algorithm, Compute, Gradient, Slope, Stopped
@@ -92,6 +93,7 @@ class FrontDoor:
         self.subject, self.goal, self.norm, self.epsilon = subject, goal, norm, epsilon
         self.gradients = gradients and subject.card.differentiable
         self._base: Array = subject.x.numpy()
+        self.spent = False  # whether the model's budget was, before all was tried
         self._stopped = False
 
     def holds(self, distance: Distance) -> bool:
@@ -124,7 +126,7 @@ class FrontDoor:
         floats  the verdict on x, where it is known
         repair  False where the run was told to stop before: then nothing is repaired
         It spends MOST_ROWS at most. Told to stop, it needs one row for the picture and one for x if that has no
-        verdict, and tries no more.
+        verdict, and tries no more; nor does it where the model's budget is spent.
         Returns the nearest picture that was proven; or if none was, in a ball the one of the highest loss, else the one
         nearest to x.
         """
@@ -140,9 +142,18 @@ class FrontDoor:
             if self._stopped or not repair:
                 raise Stopped("rows")
             yield from search
-        except Stopped:
+        except (Stopped, BudgetSpent) as e:
+            self.spent = isinstance(e, BudgetSpent)
             return replace(tries.best, cut=True)
         return tries.best
+
+    def presumed(self, x: Tensor, logits: Tensor) -> Algorithm[tuple[Verdict, Picture]]:
+        """The verdict on floats x [C, H, W] of which the model said `logits` [K], and their picture, of which it said
+        nothing: no row is asked, and nothing is proven.
+        """
+        pixels = yield from self._rounded(x)
+        unproven = replace(self._verdict(_floats(pixels), logits[None]), reached=False, rate=0.0)
+        return self._verdict(x, logits[None]), _picture(pixels, unproven)
 
     def _repair(self, x: Tensor, tries: _Tries) -> Algorithm[None]:
         """Move the picture of x inside the ball until it is proven: along the ray, then up the loss."""

@@ -187,13 +187,13 @@ def authorise(url: str, *, authorised: bool = False) -> None:
 
 
 def _tell_counts(client: Client) -> None:
-    """Say what the black box was asked, where somebody looks on."""
+    """Say what the black box was asked, and what of it was known before. It is not of the answer: it goes to stderr."""
     for oracle in getattr(client._transport, "oracles", ()):
-        counts = oracle.counts
-        say(
-            f"{oracle.card.name} was asked about {counts.asked} images, {counts.canaries} times again to see whether "
-            f"it is the same, and {counts.lost} times because an answer was lost."
-        )
+        counts, journal = oracle.counts, oracle.journal.path
+        said = f"asked {counts.asked}, canaries {counts.canaries}, lost {counts.lost}, retried {counts.retried}"
+        typer.echo(said + (f", in all sessions of {journal}" if journal and oracle.resumed else ""), err=True)
+        if journal and oracle.recalled:
+            typer.echo(f"journal {journal}: {oracle.recalled} answers taken from it", err=True)
 
 
 def followed(news: Iterable[Progress | Any], operation: str, name: Callable[[int], str]) -> Any:

@@ -33,6 +33,7 @@ class Trace:
               others there are NEARER at least
     searched  rows that the search has asked about
     judged    rows by which pictures were judged and repaired
+    nearest   [C, H, W]: that row, and `answer` [K], what the model said of it; None while none has reached the goal
     """
 
     def __init__(self, x: Tensor, goal: Goal, norm: NormName, epsilon: float | None = None) -> None:
@@ -40,10 +41,13 @@ class Trace:
         self.queries: list[int] = []
         self.distance: list[float] = []
         self.searched = self.judged = 0
+        self.nearest: Tensor | None = None
+        self.answer: Tensor | None = None
 
     @property
     def state(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("queries", "distance", "searched", "judged")}
+        names = ("queries", "distance", "searched", "judged", "nearest", "answer")
+        return {name: getattr(self, name) for name in names}
 
     @property
     def members(self) -> dict[str, Any]:
@@ -80,7 +84,8 @@ class Trace:
             logits = answer.logits[None] if asked.single else answer.logits
             for i in self.goal.reached(logits).nonzero()[:, 0].tolist():
                 row = made(asked.batch[i : i + 1])[0]
-                self._note(self.searched + i + 1, float(NORMS[self.norm].size(row - self.x)))
+                if self._note(self.searched + i + 1, float(NORMS[self.norm].size(row - self.x))):
+                    self.nearest, self.answer = row.clone(), logits[i].clone()  # of their own: a view keeps all rows
             self.searched += len(asked)
             return answer
 
@@ -96,12 +101,14 @@ class Trace:
 
         return relayed(algorithm, out)
 
-    def _note(self, queries: int, distance: float) -> None:
+    def _note(self, queries: int, distance: float) -> bool:
+        """Whether so near none had come before, after so many queries; then it is written down."""
         outside = self.epsilon is not None and distance > self.epsilon * (1 + 1e-5) + 1e-6
         if outside or (self.distance and distance >= self.distance[-1]):
-            return
+            return False
         if len(self.distance) > 1 and self.distance[-1] > (1 - NEARER) * self.distance[-2]:
             self.queries[-1], self.distance[-1] = queries, distance
         else:
             self.queries.append(queries)
             self.distance.append(distance)
+        return True

@@ -181,6 +181,29 @@ async def parse(raw: bytes, headers: Headers, operation: Operation) -> tuple[Bod
     return await _parsed(raw, headers, from_json, from_form)
 
 
+async def parse_addressed(raw: bytes, headers: Headers, operation: Operation) -> tuple[str, Body, list[Image]]:
+    """As `parse`, and first the name of the model that is meant: `model`, where the path does not say it."""
+
+    def from_json() -> tuple[str, Body, list[Image]]:
+        said = _object(raw, "The body")
+        return _model(said.pop("model", None)), *_from_object(said, operation)
+
+    def from_form() -> tuple[str, Body, list[Image]]:
+        parts = _parts(raw, headers)
+        named = [_text(name, content) for name, content, _ in parts if name == "model"]
+        name = _model(_only("model", named) if named else None)
+        return name, *_from_parts([part for part in parts if part.name != "model"], operation)
+
+    return await _parsed(raw, headers, from_json, from_form)
+
+
+def _model(name: Any) -> str:
+    if not isinstance(name, str):
+        said = "is missing" if name is None else f"is {shown(name)}"
+        raise BadParameter.at("/model", f"model {said}; it is the name of the model that is meant.")
+    return name
+
+
 async def parse_images(raw: bytes, headers: Headers, operation: Operation) -> list[Image]:
     """The images in `raw`, which may say nothing else.
 
@@ -316,9 +339,13 @@ def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
 
 
 def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body, list[Image]]:
+    return _from_parts(_parts(raw, headers), operation)
+
+
+def _from_parts(parts: Iterable[Part], operation: Operation) -> tuple[Body, list[Image]]:
     files: list[Image] = []
     fields: dict[str, list[str]] = defaultdict(list)
-    for name, content, _ in _parts(raw, headers):
+    for name, content, _ in parts:
         if name in IMAGES:
             files.append(content if isinstance(content, bytes) else _image_said(content, f"/images/{len(files)}"))
         else:

@@ -25,7 +25,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from rakinglight.errors import Forbidden, InternalError, RakinglightError, Unauthenticated
 from service import discretion
 from service.core import Core
-from service.keys import Caller, Keyring, check_place
+from service.keys import Caller, Keyring, check_place, one_of
 from service.logs import request_id_of, trace_of
 
 log = structlog.get_logger("rakinglight.rest")
@@ -114,7 +114,7 @@ class Doorway:
                 self._record(scope, verb, visit, time.monotonic() - begun)
 
     async def _admitted(self, path: str, headers: Headers) -> Caller:
-        authorization, settings = headers.get("authorization"), self.core.settings
+        authorization, settings = one_of(headers.getlist("authorization")), self.core.settings
         if self.keyring.open:
             check_place(headers.get("host"), headers.get("origin"), settings.allowed_hosts)
         if path in OPEN:

@@ -40,7 +40,7 @@ from service import discretion, grpc_keys, grpc_storage, messages
 from service.ask import Ask
 from service.core import Core, Progress
 from service.doorway import Visit, told
-from service.keys import Keyring
+from service.keys import Keyring, one_of
 from service.logs import request_id_of, trace_of
 
 log = structlog.get_logger("rakinglight.grpc")
@@ -140,7 +140,7 @@ class Door:
             ]
         )
         self._server.add_generic_rpc_handlers((self._handlers(),))
-        self._health = health.aio.HealthServicer()  # type: ignore[attr-defined]
+        self._health = Health()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         if settings.reflection and not settings.black_box:
             shown = (SERVICE.full_name, health.SERVICE_NAME, reflection.SERVICE_NAME)
@@ -223,12 +223,14 @@ class Door:
         with bound_contextvars(request_id=visit.request_id, **trace_of(metadata.get("traceparent"))):
             try:
                 await context.send_initial_metadata((("x-request-id", visit.request_id),))
-                visit.caller = await self._keyring.admit(metadata.get("authorization"))
+                visit.caller = await self._keyring.admit(_shown(context))
                 visit.black_box = discretion.is_black_box(visit.caller, self._core.settings)
                 if visit.black_box and call.name not in discretion.CALLS:
                     raise Forbidden(discretion.REFUSAL)
-                if scope := _scope(call):
-                    visit.caller.require(scope)
+                if call.subject in ADMINISTERED:
+                    visit.caller.require_admin()
+                elif call.operation is not None:
+                    visit.caller.require(call.operation.scope)
                 if call.subject in KEPT:
                     visit.caller.require_keeping()
                 answer = await self._answer(call, sent, context, visit)
@@ -431,11 +433,9 @@ class Door:
         return min(max(share, LEAST_S), self._core.settings.deadline_limit_s)
 
 
-def _scope(call: Call) -> str | None:
-    """What a key must allow for `call`, before it is read."""
-    if call.operation is not None:
-        return call.operation.scope
-    return "admin" if call.subject in ADMINISTERED else None
+def _shown(context: Context) -> str | None:
+    """The key that is shown, as `Keyring.admit` takes it."""
+    return one_of([str(value) for name, value in context.invocation_metadata() or () if name == "authorization"])
 
 
 async def _parsed(call: Call, sent: AsyncIterator[bytes]) -> AsyncGenerator[Message, None]:
@@ -460,6 +460,13 @@ def _serialized(message: Message, response: Message, reply: Reply) -> bytes:
     return message.SerializeToString()
 
 
+class Health(health.aio.HealthServicer):  # type: ignore[misc, name-defined]
+    """Says whether we are ready; the library has no list of it, and would call that its own failure."""
+
+    async def List(self, request: Any, context: Context) -> None:  # noqa: N802
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "There is no list; ask by Check or Watch.")
+
+
 class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc, name-defined]
     """Shows the proto to who has a key, as REST does its page."""
 
@@ -470,7 +477,7 @@ class Reflection(reflection.aio.ReflectionServicer):  # type: ignore[misc, name-
     async def ServerReflectionInfo(self, sent: AsyncIterator[Any], context: Context) -> AsyncIterator[Any]:  # noqa: N802
         metadata = dict(context.invocation_metadata() or ())
         try:
-            caller = await self._keyring.admit(metadata.get("authorization"))
+            caller = await self._keyring.admit(_shown(context))
             if caller.is_black_box:
                 raise Forbidden(discretion.REFUSAL)
         except RakinglightError as e:

@@ -10,8 +10,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from rakinglight.errors import BadParameter
 from service import messages
+from service.black_box.ledger import exported, filters_of
 from service.database.pages import PAGE_SIZE, Page
-from service.rest_keys import exported, filters_of
 
 if TYPE_CHECKING:
     from service.core import Core

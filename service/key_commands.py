@@ -13,13 +13,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from rakinglight.errors import BadParameter, shown
 from rakinglight.tables import age, local_time, table
 from rakinglight.terminal import AsJson, echo_json, print_table, say, taught
+from service.keys import Response, View
 
 if TYPE_CHECKING:
     from service.black_box.keys import Keys
@@ -34,8 +35,6 @@ app = typer.Typer(help="Make keys, list them, top them up and revoke them.", no_
 
 Home = Annotated[Path | None, typer.Option(help="Folder of the service; or set RAKINGLIGHT_HOME.")]
 KeyName = Annotated[str, typer.Argument(help="The name of a key, or its id.", show_default=False, metavar="KEY")]
-View = Literal["label", "top_k", "rounded", "full"]
-Response = Literal["log", "round", "slow", "refuse"]
 
 
 def register(parent: typer.Typer) -> None:
@@ -75,7 +74,7 @@ def make(
     as_json: AsJson = False,
 ) -> None:
     """Make a key, and print its secret, which is shown this once: only its SHA-256 is kept."""
-    with _storage(context, home) as (keys, _):
+    with _storage(context, home) as (keys, _, settings):
         expires_at = None if expires is None else _moment(expires, "expires", +1)
         scopes = [word for words in scope or ("query",) for word in words.split(",")]
         made, secret = keys.make(
@@ -90,9 +89,15 @@ def make(
         )
         if as_json:
             echo_json({**made, "secret": secret})
-            return
-        typer.echo(secret)
-        say(f"{made['id']} of {name}: {_may(made)}. Keep the secret; nobody can be told it again.")
+        else:
+            typer.echo(secret)
+            say(f"{made['id']} of {name}: {_may(made)}. Keep the secret; nobody can be told it again.")
+        if not settings.needs_key:
+            typer.echo(
+                "By these settings the service lets in who shows no key, and then this one restrains nobody: set "
+                "RAKINGLIGHT_REQUIRE_KEY=true for it.",
+                err=True,
+            )
 
 
 @app.command("list")
@@ -103,7 +108,7 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """Show the keys of the database, newest first. Those of the key file are in that."""
-    with _storage(context, home) as (keys, _):
+    with _storage(context, home) as (keys, *_):
         found = [key for key in _all(keys.list, "keys") if everything or _holds(key)]
         if as_json:
             echo_json({"keys": found})
@@ -114,14 +119,14 @@ def list_(
 @app.command()
 def show(context: typer.Context, key: KeyName, home: Home = None, as_json: AsJson = False) -> None:
     """Show one key: what it may, what it has spent, and whether it was noticed."""
-    with _storage(context, home) as (keys, _):
+    with _storage(context, home) as (keys, *_):
         _print(keys.get(key), as_json=as_json)
 
 
 @app.command()
 def revoke(context: typer.Context, key: KeyName, home: Home = None, as_json: AsJson = False) -> None:
     """Let nobody in by a key from now on. It stays in the ledger."""
-    with _storage(context, home) as (keys, _):
+    with _storage(context, home) as (keys, *_):
         _print(keys.revoke(key), as_json=as_json)
 
 
@@ -134,14 +139,14 @@ def top_up(
     as_json: AsJson = False,
 ) -> None:
     """Let a key ask about more images."""
-    with _storage(context, home) as (keys, _):
+    with _storage(context, home) as (keys, *_):
         _print(keys.top_up(key, images), as_json=as_json)
 
 
 @app.command()
 def clear(context: typer.Context, key: KeyName, home: Home = None, as_json: AsJson = False) -> None:
     """Forget that a key was noticed to copy the model, and what was seen of its questions."""
-    with _storage(context, home) as (keys, _):
+    with _storage(context, home) as (keys, *_):
         _print(keys.clear(key), as_json=as_json)
 
 
@@ -176,7 +181,9 @@ def _state(key: Mapping[str, Any]) -> str:
     until = f"until {local_time(key['expires_at'])}" if key["expires_at"] else "good"
     if not _holds(key):
         until = f"over since {local_time(key['expires_at'])}"
-    return f"{until}, noticed after {key['noticed']['queries']}" if key["noticed"] else until
+    if not (noticed := key["noticed"]):
+        return until
+    return f"{until}, noticed after {noticed['queries']}{', which is over' if noticed['over'] else ''}"
 
 
 def _holds(key: Mapping[str, Any]) -> bool:
@@ -213,9 +220,9 @@ def ledger(
     as_json: AsJson = False,
 ) -> None:
     """Show who asked what and when: every image of a black box's callers, and every attack, whoever made it."""
-    from service.rest_keys import filters_of
+    from service.black_box.ledger import filters_of
 
-    with _storage(context, home) as (_, book):
+    with _storage(context, home) as (_, book, _):
         filters = filters_of(key, operation, None if since is None else _moment(since, "since", -1))
         if export is not None:
             with export.open("w", encoding="utf-8") as file:
@@ -240,7 +247,7 @@ def _entries(entries: Sequence[Mapping[str, Any]]) -> Any:
         who = entry["caller"] or "nobody named"
         about = entry["sha256"][:12] if entry["sha256"] else _said(entry["dataset"])
         found.add_row(
-            local_time(entry["at"]), who, what, entry["model"]["name"], _said(entry["image"]), about,
+            f"{entry['at'][:19]}Z", who, what, entry["model"]["name"], _said(entry["image"]), about,
             "yes" if entry["charged"] else "", entry["request_id"], _said(entry["purpose"]),
         )  # fmt: skip
     return found
@@ -250,8 +257,8 @@ def _entries(entries: Sequence[Mapping[str, Any]]) -> Any:
 
 
 @contextmanager
-def _storage(context: typer.Context, home: Path | None) -> Iterator[tuple[Keys, Ledger]]:
-    """The keys and the ledger of the database that the settings name, brought up to date."""
+def _storage(context: typer.Context, home: Path | None) -> Iterator[tuple[Keys, Ledger, Settings]]:
+    """The keys and the ledger of the database that the settings name, brought up to date; and the settings."""
     from pydantic import ValidationError
 
     from service.serve import told
@@ -265,7 +272,7 @@ def _storage(context: typer.Context, home: Path | None) -> Iterator[tuple[Keys, 
         except (ValidationError, ValueError) as e:  # a setting that is wrong
             raise BadParameter(told(e)) from None
         try:
-            yield _parts(database, settings)
+            yield *_parts(database, settings), settings
         finally:
             database.close()
 

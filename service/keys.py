@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 from urllib.parse import urlsplit
@@ -55,7 +55,8 @@ class KeptKey:
     spent        images that were answered
     rate         images a minute; None: any number
     response     what is done once its questions look like a copyist's
-    noticed      {"at", "queries", "score"} of when they first did; None: they do not
+    noticed      {"at", "queries", "score"} of when they first did, {"times"} that they began to, {"over"} where they no
+                 longer do; None: they never did
     expires_at, revoked_at  None: it does not end, it was not revoked
 
     Times are seconds since 1970.
@@ -74,6 +75,11 @@ class KeptKey:
     created_at: float
     expires_at: float | None
     revoked_at: float | None
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether its questions look like a copyist's now."""
+        return self.noticed is not None and not self.noticed.get("over", False)
 
     def holds_at(self, now: float) -> bool:
         """Whether it lets its bearer in."""
@@ -116,6 +122,18 @@ class Caller:
             yours = ", ".join(sorted(self.scopes)) or "none"
             raise Forbidden(f"This needs a key with the scope {scope!r}; yours has {yours}.")
 
+    def require_admin(self) -> None:
+        """Raises Unauthenticated where no key was shown, however open the service is, and Forbidden for another key.
+
+        Who is let in for nothing now is not to make a key that holds when the service has long been closed.
+        """
+        if not self.name:
+            raise Unauthenticated(
+                "Keys and the ledger are for who shows a key with the scope 'admin', on an open service too. Make the "
+                "first by `rakinglight keys make NAME --scope admin`, and send it as: Authorization: Bearer <key>."
+            )
+        self.require("admin")
+
     @property
     def keeps(self) -> bool:
         """Whether anything may be kept for the caller: jobs, datasets, artifacts. For a black box there is none."""
@@ -138,6 +156,11 @@ class Key:
 
 #: The key of the database of which this is the SHA-256, in hexadecimal; None where there is none that holds.
 Find = Callable[[str], Awaitable[KeptKey | None]]
+
+
+def one_of(authorizations: Sequence[str]) -> str | None:
+    """What is shown where these are the Authorization headers; of several none is taken, lest two readers differ."""
+    return None if not authorizations else authorizations[0] if len(authorizations) == 1 else ""
 
 
 class Keyring:

@@ -152,26 +152,33 @@ def _add_model_routes(app: FastAPI, core: Core) -> None:
         endpoint = _asking(core, operation)
         app.post(f"{ROOT}/models/{{model}}/{operation.name}")(endpoint)
         app.post(f"{ROOT}/models/{{model}}/versions/{{version}}/{operation.name}")(endpoint)
+    # What makes something that is kept is asked for there as well; the body says then of which model.
+    app.post(f"{ROOT}/substitutes")(_asking(core, catalogue.operation("substitute")))
 
 
 def _asking(core: Core, operation: Operation) -> Endpoint:
-    """The endpoint that asks `operation` of a model; of a black box the doorway lets through `classify` alone."""
+    """The endpoint that asks `operation` of the model in the path, or, where there is none, in the body.
+
+    Of a black box the doorway lets through `classify` alone.
+    """
     offered = [JSON, NPZ, *([PNG] if operation.picture else []), EVENTS]
 
     async def endpoint(request: Request) -> Response:
         visit = visit_of(request)
-        visit.operation, visit.model = operation.name, named(request.path_params["model"], core.engine.models)
+        visit.operation, model = operation.name, request.path_params.get("model")
+        visit.model = None if model is None else named(model, core.engine.models)
         visit.caller.require(operation.scope)
         if visit.black_box:
             return await rest_black_box.classify(core, request, visit)
         if later := wants_job(request) or operation.together:
             visit.caller.require_keeping()
         kind = chosen(request.headers.get("accept"), offered)
-        core.card(request.path_params["model"], request.path_params.get("version"))
+        if model is not None:
+            core.card(model, request.path_params.get("version"))
         with ExitStack() as stack:
             hold = stack.enter_context(core.hold())
             raw = await bodies.read(request, core.settings, hold)
-            ask = await _ask(raw, request, operation, kind)
+            ask = await _ask(core, raw, request, operation, kind)
             if isinstance(ask.method, str):
                 visit.method = named(ask.method, operation.by_name)
             if later:
@@ -191,19 +198,24 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
     return endpoint
 
 
-async def _ask(raw: bytes, request: Request, operation: Operation, kind: str) -> Ask:
-    body, images = await bodies.parse(raw, request.headers, operation)
+async def _ask(core: Core, raw: bytes, request: Request, operation: Operation, kind: str) -> Ask:
+    model, visit = request.path_params.get("model"), visit_of(request)
+    if model is None:
+        model, body, images = await bodies.parse_addressed(raw, request.headers, operation)
+        visit.model = named(model, core.engine.models)
+        core.card(model)
+    else:
+        body, images = await bodies.parse(raw, request.headers, operation)
     include = body.include
     if kind == PNG:
         assert operation.picture is not None
         if include is not None and operation.picture not in include:
             raise NotAcceptable(f"image/png is the {operation.picture!r}, and include leaves it out; put it in.")
         include = [operation.picture]
-    visit = visit_of(request)
     if body.dataset is not None:
         visit.caller.require_keeping()
     return Ask(
-        model=request.path_params["model"],
+        model=model,
         version=request.path_params.get("version"),
         operation=operation.name,
         method=body.method,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from rakinglight.catalogue import OPERATIONS
-from rakinglight.errors import BadParameter, near, shown
+from rakinglight.errors import BadParameter
 from service import bodies
+from service.black_box.ledger import exported, filters_of
 from service.doorway import Visit
 from service.keys import Response as KeyResponse
 from service.keys import Scope, View
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from service.core import Core
 
 ROOT = "/api/v1"
-#: Entries of the ledger that are read at once for an export.
-BATCH = 500
 
 
 class NewKey(BaseModel):
@@ -64,7 +60,7 @@ def add_routes(app: FastAPI, core: Core) -> None:
 def _visit(request: Request, operation: str) -> Visit:
     visit: Visit = request.state.visit
     visit.operation = operation
-    visit.caller.require("admin")
+    visit.caller.require_admin()
     return visit
 
 
@@ -146,22 +142,6 @@ def _filters(request: Request) -> dict[str, Any]:
             raise BadParameter.at(f"/{name[:80]}", f"The ledger is asked by {', '.join(known)}; leave the rest out.")
     since = seconds_of(asked["since"], "/since") if "since" in asked else None
     return filters_of(asked.get("key"), asked.get("operation"), since)
-
-
-def filters_of(key: str | None, operation: str | None, since: float | None) -> dict[str, Any]:
-    """What narrows the ledger. Raises BadParameter for what no entry has, and no database takes."""
-    if key is not None and not re.fullmatch(r"[\w-]{1,100}", key, re.ASCII):
-        raise BadParameter.at("/key", f"key is {shown(key)}, which is neither the id nor the name of a key.")
-    if operation is not None and operation not in OPERATIONS:
-        raise BadParameter.at("/operation", f"operation is {shown(operation)}: {near(operation, OPERATIONS)}")
-    return {"key": key, "operation": operation, "since": since}
-
-
-async def exported(core: Core, filters: Mapping[str, Any]) -> AsyncGenerator[Sequence[dict[str, Any]], None]:
-    """All entries that are wanted, oldest first, some at once."""
-    entries: Iterator[dict[str, Any]] = core.black_box.ledger.export(**filters)
-    while batch := await core.storage.do(lambda: list(islice(entries, BATCH))):
-        yield batch
 
 
 async def _lines(

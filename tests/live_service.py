@@ -21,11 +21,12 @@ ROOT = Path(__file__).parent.parent
 
 @dataclass(frozen=True)
 class LiveService:
-    """Where it listens, on 127.0.0.1, and the process that does."""
+    """Where it listens, on 127.0.0.1, the process that does, and its database."""
 
     port: int
     grpc_port: int
     pid: int
+    database: str
 
     @property
     def url(self) -> str:
@@ -56,7 +57,7 @@ def serving(engine: str, seconds: float = 90, **settings: str) -> Iterator[LiveS
             output.seek(0)
             return output.read().decode(errors="replace")[-4000:]
 
-        service = LiveService(port, grpc_port, process.pid)
+        service = LiveService(port, grpc_port, process.pid, str(given["database"]))
         try:
             _wait_until_ready(service, process, seconds)
             yield service

@@ -201,6 +201,7 @@ def workplace(tmp_path: Path, archive_store: Path, monkeypatch: pytest.MonkeyPat
     (tmp_path / "docs").mkdir()
     shutil.copy(DOCS / "chelsea.jpg", tmp_path / "docs")
     monkeypatch.setenv("RAKINGLIGHT_HOME", str(archive_store))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -212,7 +213,10 @@ def here(code: str, service: Any) -> str:
 
 
 @pytest.mark.parametrize("example", CURLS, ids=lambda e: e.where)
-def test_curl_answers_what_the_page_says(example: Example, live_service: Any, workplace: Path) -> None:
+def test_curl_answers_what_the_page_says(
+    example: Example, live_service: Any, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAKINGLIGHT_DATABASE", live_service.database)
     found = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", here(example.code, live_service)], capture_output=True, check=True
     )
@@ -270,8 +274,9 @@ def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Python]:
 
 @pytest.mark.parametrize("example", RUN, ids=lambda e: e.where)
 def test_python_prints_what_the_page_says(
-    example: Example, live_service: Any, workplace: Path, warm_python: Python
+    example: Example, live_service: Any, workplace: Path, warm_python: Python, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("RAKINGLIGHT_DATABASE", live_service.database)
     found = warm_python("-c", here(example.code, live_service))
     assert found.returncode == 0, found.stderr
     assert example.answer in (None, found.stdout)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 TESTED = 5
 #: Outcomes that a length is judged by, and by what it is multiplied or divided then.
 SIDEWAYS, TOWARDS, LONGER = 10, 20, 1.5
-#: Shares of successes between which a length stays. Section 2.2: about half of the sideways steps shall succeed.
+#: Shares of successes between which a length stays. The paper, section 2.2, has the rule, and that about half of the
+#: sideways steps shall succeed; these bands, and the factor above, are the customary ones.
 SIDEWAYS_SHARE, TOWARDS_SHARE = (0.2, 0.5), (0.1, 0.25)
 #: The step towards the image below which the walk has come to its end.
 CONVERGED = 1e-7

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rakinglight.decisions import Decisions, Spent
+from rakinglight.decisions import Decisions, Spent, halvings
 from rakinglight.example import Example
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS, NormName, unit
@@ -22,7 +22,7 @@ MOST_ROWS = 10_000
 #: The size of the first probes, as the authors' program has it: where it begins, the boundary may be anything.
 FIRST_PROBE = 0.1
 #: Halvings of a step at most, before it is left out.
-HALVINGS = 20
+STEP_HALVINGS = 20
 
 
 @dataclass(eq=False)
@@ -94,11 +94,14 @@ def hop_skip_jump(
 def _searched(
     ask: Decisions, noise: Noise, state: State | None, B_0: int, gamma: float, start: Mapping[str, Any] | None
 ) -> "Algorithm[None]":
-    """Search until the queries are spent; then Spent is raised. Returns where there is nowhere to begin."""
+    """Search until the queries are spent, when Spent is raised, or too few are left for an estimate and the way back.
+
+    Returns, too, where there is nowhere to begin.
+    """
     x, norm = ask.x, ask.norm
     d = x.numel()
     theta = min(gamma * d ** (-1.5 if norm == "l2" else -2.0), 0.1)
-    halvings = math.ceil(-math.log2(theta))
+    way_back = halvings(theta)
     if state:
         ask.spent, ask.nearest = state["step"], state["best"]
         t, x_t, far, v = state["t"], state["x_t"], state["far"], Estimate(*(state[name] for name in _SUMS))
@@ -113,7 +116,7 @@ def _searched(
         x_t = yield from ask.to_boundary(x_tilde, theta)
     while True:
         # What is left is for a step and the way back to the boundary, too: an estimate alone brings nothing nearer.
-        B_t = min(int(B_0 * math.sqrt(t)), MOST_ROWS, v.b + ask.left - halvings - 2)
+        B_t = min(int(B_0 * math.sqrt(t)), MOST_ROWS, v.b + ask.left - way_back - 2)
         delta = FIRST_PROBE if t == 1 else theta * far * (math.sqrt(d) if norm == "l2" else d)
         while v.b < B_t:
             u = probes(x, min(wave(x), B_t - v.b), norm, noise)
@@ -141,7 +144,7 @@ def probes(x: "Tensor", n: int, norm: NormName, noise: Noise) -> "Tensor":
 def stepped(ask: Decisions, x_t: "Tensor", v: "Tensor", t: int) -> "Algorithm[Tensor]":
     """Equation 17 and section IV.C: a step along v, or its signs, halved until it ends beyond the boundary."""
     direction, xi = NORMS[ask.norm].direction(v), ask.far(x_t) / math.sqrt(t)
-    for _ in range(HALVINGS):
+    for _ in range(STEP_HALVINGS):
         x_tilde = (x_t + xi * direction).clamp(0, 1)
         if (yield from ask.at(x_tilde)):
             return x_tilde

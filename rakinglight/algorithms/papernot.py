@@ -56,11 +56,12 @@ def papernot(
 
     Papernot et al., "Practical Black-Box Attacks against Machine Learning", ASIA CCS 2017, section 4, algorithm 1:
 
-        S_{rho+1} = { x + lambda_{rho+1} sgn(J_F[O(x)]) : x in S_rho }  u  S_rho,  lambda_rho = lambda (-1)^(rho // tau)
+        S_{rho+1} = { x + lambda_rho sgn(J_F[O(x)]) : x in S_rho }  u  S_rho,  lambda_rho = lambda (-1)^(rho // tau)
 
     with O the oracle and J_F[k] the derivative of F's logit k by the pixels; and Papernot et al., "Transferability in
-    Machine Learning", 2016, section 5: after sigma rounds only kappa images are stepped from, drawn by a reservoir. A
-    lambda below 0 begins down the logit that the oracle's label has, towards the boundary, as the authors' program did.
+    Machine Learning", 2016, section 5: after sigma rounds only kappa images are stepped from, drawn by a reservoir. The
+    paper has lambda_{rho+1}; here the first tau steps have one sign, as in the authors' program. As there, a lambda
+    below 0 begins down the logit that the oracle's label has, towards the boundary.
 
     Every image that is asked about is a picture of eight bits: lambda counts in whole grey levels, and what leaves
     [0, 1] is cut. F goes on learning from round to round; it looks at images averaged over small squares, so that a

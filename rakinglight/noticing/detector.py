@@ -12,8 +12,14 @@ Two things betray an attacker who has labels alone, and neither depends on the n
 
 Each query is a bet for either (Shin, Ramdas & Rinaldo, "E-detectors: a nonparametric framework for sequential change
 detection", 2023): evidence grows by p1 / p0 where the sign is there, shrinks by (1 - p1) / (1 - p0) where it is not,
-and never falls below one. As long as a benign client shows the sign with probability at most p0, whatever came before,
-it takes at least 1 / ALPHA queries on average until the first false alarm of either kind.
+and never falls below one. If each query of a benign client is a step with probability at most p0, given all before it,
+and if each that lies among copies crosses a border with probability at most its p0, then it takes at least 1 / ALPHA
+queries on average until the first false alarm of either kind.
+
+For that, every query counts: a repetition is one without a step, and so is a near copy, unless it is a step from yet
+another picture, as those of gradient estimates (NES) are. Were they passed over, who repeats himself and takes a step
+in a hundredth of his queries would alarm. A thief can so dilute his steps with repetitions; but each is charged as any
+other query, and any other images would do as well.
 """
 
 from __future__ import annotations
@@ -91,7 +97,7 @@ class Detector:
 
     @property
     def state(self) -> bytes:
-        """All it knows, in at most 72 KiB: KEPT pictures of PIXELS bytes, and a few numbers."""
+        """All it knows, in at most 69,689 bytes: KEPT pictures of PIXELS bytes, and a few numbers."""
         head = _HEAD.pack(self._salt, self._queries, self._alarm, *self._evidence, self._left)
         told = head + self._kept[self._kept["query"] > 0].tobytes()
         return _MAGIC + crc32(told).to_bytes(4, "little") + told
@@ -113,16 +119,16 @@ class Detector:
         self._queries += 1
         pixels, shape = sketch(x, self._salt), size(x, self._salt)
         there = self._kept[(self._kept["query"] > 0) & (self._kept["size"] == shape)]
-        if ((there["pixels"] == pixels).all(1) & (there["label"] == label)).any():
-            return self.notice  # a repetition teaches nobody anything
+        repeated = bool(((there["pixels"] == pixels).all(1) & (there["label"] == label)).any())
         step, border = _signs(there, pixels, label)
         for i, (sign, (p0, p1)) in enumerate(((step, STEPS), (border, BORDERS))):
             if sign is not None:
-                bet = p1 / p0 if sign else (1 - p1) / (1 - p0)
+                bet = p1 / p0 if sign and not repeated else (1 - p1) / (1 - p0)
                 self._evidence[i] = min(max(self._evidence[i] + math.log(bet), 0.0), CEILING * LIMIT)
         score = max(self._evidence)
         self._alarm = score >= LIMIT or (self._alarm and score > 0)
-        self._keep(pixels, shape, label)
+        if not repeated:  # else one picture would drive out what else was asked
+            self._keep(pixels, shape, label)
         return self.notice
 
     def _keep(self, pixels: Array, shape: int, label: int) -> None:
@@ -136,8 +142,8 @@ class Detector:
         self._kept[oldest] = (self._queries, shape, label, pixels)
 
 
-def _signs(there: Array, pixels: Array, label: int) -> tuple[bool | None, bool | None]:
-    """Whether a query is a step from one of the pictures `there`, and over a border; None where it says neither.
+def _signs(there: Array, pixels: Array, label: int) -> tuple[bool, bool | None]:
+    """Whether a query is a step from one of the pictures `there`, and over a border; None where it is not among copies.
 
     The line x = a y + b through the pixels of the query x and of an earlier y takes away what is brighter or has less
     contrast; what is cut off at black and white goes into it too.
@@ -161,7 +167,7 @@ def _signs(there: Array, pixels: Array, label: int) -> tuple[bool | None, bool |
     step = bool((~rounding & _rough(difference) & _flat(difference, (pixels > 0) & (pixels < 255))).any())
     among_copies = len(alike) == ALIKE and explained[alike[-1]] >= COPY
     border = bool(there["label"][alike[0]] != label) if among_copies else None
-    return (None if rounding[0] and not step else step), border
+    return step, border
 
 
 def _rough(d: Array) -> Array:

@@ -66,7 +66,7 @@ class Prada:
                 c.G.append(x)
                 c.D_G.append(d)
                 c.T = max(c.T, float(np.mean(c.D_G) - np.std(c.D_G)))
-        if self._queries % EVERY == 1:
+        if self._queries % EVERY == 1:  # the 1st, 11th, 21st, as the authors' program, which counts from 0
             self._test()
         W = 1.0 if self.W is None else self.W
         return Notice((1 - W) / (1 - self.delta), self.delta > W, self._queries)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from rakinglight.errors import BadParameter
+from rakinglight.errors import BadParameter, BudgetSpent
 from rakinglight.example import Example
-from rakinglight.front_door import FrontDoor, Verdict
+from rakinglight.front_door import FrontDoor, Picture, Verdict
 from rakinglight.method import Chosen
 from rakinglight.objectives import Goal
 from rakinglight.parameters import Adaptive, AttackTarget, Defenses, Draws, EarlyStop, Label, Rank, UseDetector
@@ -19,6 +19,16 @@ from rakinglight.trace import Trace
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+#: What is said where the model's budget was spent: with a row left for the verdict, with none, with nothing found, and
+#: where only a nearer picture was still looked for.
+PROVEN = "The model's budget was spent in the search; this is the nearest that had been found."
+UNPROVEN = (
+    "The model's budget was spent in the search, and no row is left for the picture, the nearest that had been found: "
+    "`after` was said of it before it was rounded, and nothing unproven is a success."
+)
+NOTHING = "The model's budget was spent before the search found anything: the picture is the image as it was sent."
+CUT = "The model's budget was spent before all was tried that could make the picture a better one."
 
 
 def attack(
@@ -44,7 +54,8 @@ def attack(
 
     A detector is asked about what comes out, and no attack here knows of it.
 
-    Of a search that sees no gradients the result tells how near it had come after how many queries.
+    Of a search that sees no gradients the result tells how near it had come after how many queries. Where the model's
+    budget is spent in the middle, the result is what was found by then, and no success if no row is left to prove it.
 
     state  from which to go on, as its Progress had it
     """
@@ -79,15 +90,40 @@ def attack(
         stops = early_stop and fools and not method.takes("accept")
         return subject.through(_until(algorithm, goal, proven) if stops else algorithm)
 
-    found, partial = yield from so_far(resumable(begin, state, "method", logits=logits, attacked=attacked))
-    example = Example.of(found)
-    floats = yield from trace.judging(door.exact(example.x))
-    picture = yield from trace.judging(door.prove(example.x, floats, repair=not partial))
     last = FrontDoor(judge, goal, norm, epsilon)
-    if defense and (judge.chain.random or not adaptive):
-        # What chose the picture must not judge it: not the model without, and of a random defence not the same draws.
-        floats = yield from trace.judging(last.exact(example.x))
-        picture = replace((yield from trace.judging(last.judged(picture.pixels))), cut=picture.cut)
+
+    def judged(x: Tensor, floats: Verdict | None = None, *, repair: bool = True) -> Algorithm[tuple[Verdict, Picture]]:
+        floats = floats or (yield from trace.judging(door.exact(x)))
+        picture = yield from trace.judging(door.prove(x, floats, repair=repair))
+        if defense and (judge.chain.random or not adaptive):
+            # What chose the picture must not judge it: not the model without, and of a random defence other draws.
+            floats = yield from trace.judging(last.exact(x))
+            picture = replace((yield from trace.judging(last.judged(picture.pixels))), cut=picture.cut)
+        return floats, picture
+
+    def remaining() -> Algorithm[tuple[Example, Verdict, Picture, str]]:
+        """What the search had found when the budget was spent. A request of many rows is refused whole, so a few for
+        the verdict may be left.
+        """
+        if trace.nearest is None or trace.answer is None:
+            return Example(x), *(yield from last.presumed(x, logits)), NOTHING
+        nearest = Example(trace.nearest)
+        floats, picture = yield from last.presumed(nearest.x, trace.answer)
+        try:
+            return nearest, *(yield from judged(nearest.x, floats)), PROVEN
+        except BudgetSpent:
+            return nearest, floats, picture, UNPROVEN
+
+    try:
+        found, partial = yield from so_far(resumable(begin, state, "method", logits=logits, attacked=attacked))
+        example = Example.of(found)
+        floats, picture = yield from judged(example.x, repair=not partial)
+        spent = CUT if door.spent else ""
+    except BudgetSpent:
+        if "queries" not in method.parameters:  # of what it found nobody has said anything
+            raise
+        partial = True
+        example, floats, picture, spent = yield from remaining()
     asked = {"right": y == before["index"], "fools": fools, "detector": detector}
     result = {
         "prediction": before,
@@ -102,7 +138,9 @@ def attack(
     }
     if not gradients and "queries" in method.parameters:
         result |= trace.members
-    if epsilon is not None and norm == "linf" and epsilon < 1 / 255 - 1e-9:
+    if spent:
+        result["note"] = spent
+    elif epsilon is not None and norm == "linf" and epsilon < 1 / 255 - 1e-9:
         if fools:
             result["success"] = False
         result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no other 8-bit picture is in that ball."

@@ -18,9 +18,10 @@ from rakinglight.oracles.dialect import Dialect, address, bare
 from rakinglight.oracles.journal import Counts, Journal
 from rakinglight.oracles.line import Line, loopback
 from rakinglight.oracles.open_inference import MODEL, OpenInference
-from rakinglight.oracles.oracle import UNNAMED, Oracle
+from rakinglight.oracles.oracle import Oracle
 from rakinglight.oracles.ours import Ours
 from rakinglight.oracles.target import Target, read_target
+from rakinglight.views import UNNAMED
 
 __all__ = [
     "UNNAMED",
@@ -55,13 +56,14 @@ def read_where(where: str | Path, key: str | None = None) -> Target:
     return target.model_copy(update={"headers": headers, "secrets": (*target.secrets, key)})
 
 
-def line_to(target: Target, *, patience: float | None = None, timeout: float | None = None) -> Line:
-    """The line to `target`: nothing is sent yet."""
+def line_to(target: Target, *, patience: float | None = None, timeout: float | None = None, called: str = "") -> Line:
+    """The line to `target`, which messages call by its address, or as `called`: nothing is sent yet."""
     return Line(
         bare(address(target.url)),
         secrets=target.secrets,
         patience=target.patience_s if patience is None else patience,
         timeout=timeout or target.timeout_s,
+        called=called,
     )
 
 
@@ -93,12 +95,14 @@ def open_target(
     canaries: float | None = None,
     patience: float | None = None,
     timeout: float | None = None,
+    called: str = "",
 ) -> Oracle:
     """The oracle at `target`. It is asked what it is, where the target does not say.
 
-    model  its name, where a service of ours has several
+    model   its name, where a service of ours has several
+    called  what messages call it, instead of by its address
     """
-    line = line_to(target, patience=patience, timeout=timeout)
+    line = line_to(target, patience=patience, timeout=timeout, called=called)
     try:
         return Oracle(
             _dialect(target, model, line), line, journal, canaries=target.canaries if canaries is None else canaries

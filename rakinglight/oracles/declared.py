@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from rakinglight.card import Card
 from rakinglight.errors import BadParameter, Conflict
 from rakinglight.oracles import Oracle, open_target
-from rakinglight.oracles.dialect import address, bare
 from rakinglight.oracles.journal import Journal
 from rakinglight.oracles.target import Target, read_target
 
@@ -26,7 +25,10 @@ def declared_card(path: Path) -> Card:
 
 
 def declared_network(path: Path, home: Path | None = None) -> Network:
-    """The model that the file at `path` declares, ready to be asked; what it answers is remembered in `home`."""
+    """The model that the file at `path` declares, ready to be asked; what it answers is remembered in `home`.
+
+    Whoever asks it is told its name: where it is, is its operator's.
+    """
     from rakinglight.backends.remote import DeclaredBackend, network_of
 
     target = read_target(path)
@@ -35,14 +37,14 @@ def declared_network(path: Path, home: Path | None = None) -> Network:
     def opened() -> Oracle:
         journal = _journal(home, card.name)
         try:
-            oracle = open_target(target, card.name, journal)
+            oracle = open_target(target, card.name, journal, called=card.name)
         except BaseException:
             journal.close()
             raise
         oracle.owns_journal = True
         return oracle
 
-    return network_of(card, DeclaredBackend(card, bare(address(target.url)), opened))
+    return network_of(card, DeclaredBackend(card, f"the target {card.name}", opened))
 
 
 def _declared(path: Path, target: Target) -> Card:

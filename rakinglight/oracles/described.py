@@ -25,6 +25,7 @@ class Described:
         self.where = self.url = bare(parsed)
         self._target, self._address = target, str(parsed)
         self.secrets, self.tells = target.secrets, target.tells
+        self._called = target.name or self.where
         missing = [
             name
             for name, there in (
@@ -36,13 +37,13 @@ class Described:
             if not there
         ]
         if missing or not (target.input and target.input.shape and target.answer and target.body and target.classes):
-            raise BadParameter(f"The target of {self.where} lacks {', '.join(missing)}.")
+            raise BadParameter(f"The target of {self._called} lacks {', '.join(missing)}.")
         self._input, self._body = target.input, target.body
         self._label, self._scores = _path(target.answer.label), _path(target.answer.scores)
         places = [name for name in PLACE.findall(self._body) if name in (IMAGE, IMAGES)]
         if len(places) != 1:
             raise BadParameter(
-                f"The body for {self.where} has ${{images}} or ${{image}} {len(places)} times, not once."
+                f"The body for {self._called} has ${{images}} or ${{image}} {len(places)} times, not once."
             )
         self.at_once = 1 if places == [IMAGE] else target.batch or AT_ONCE
         C = target.input.shape[0]
@@ -112,7 +113,7 @@ class Described:
                 json.loads(body)
             except ValueError as e:
                 raise BadParameter(
-                    f"The body for {self.where} is no JSON once it is filled ({e}); ${{images}} becomes a list."
+                    f"The body for {self._called} is no JSON once it is filled ({e}); ${{images}} becomes a list."
                 ) from None
         return body.encode()
 

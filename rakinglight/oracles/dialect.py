@@ -8,6 +8,7 @@ A dialect neither sends nor waits, counts nor remembers: that is `rakinglight.or
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -24,6 +25,12 @@ Array = np.ndarray[Any, Any]
 AT_ONCE = 16
 #: Values of one request: of 16 images of 3 x 224 x 224.
 VALUES_AT_ONCE = 16 * 3 * 224 * 224
+#: Values of one image, and classes of a model: what is more no oracle has, whatever it says.
+LARGEST, CLASSES = 3 * 2048 * 2048, 100_000
+#: What reading JSON raises that is of another form than it should be, whatever a stranger puts into it.
+MALFORMED = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, MemoryError)
+#: What moves a terminal's cursor, or turns the order of its letters; and halves of characters, which nothing can write.
+UNSHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 #: Scores that are probabilities sum to one, but for their rounding.
 SUM = 0.02
 
@@ -91,6 +98,19 @@ def common() -> dict[str, str]:
     return {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": f"rakinglight/{__version__}"}
 
 
+def plain(said: Any) -> Any:
+    """`said`, text or JSON of a stranger, without the characters of its texts that nobody is to be shown."""
+    match said:
+        case str():
+            return UNSHOWN.sub(" ", said) if UNSHOWN.search(said) else said
+        case list():
+            return [plain(member) for member in said]
+        case dict():
+            return {plain(name): plain(member) for name, member in said.items()}
+        case _:
+            return said
+
+
 def address(url: str) -> httpx2.URL:
     """`url`, an address over HTTP. Raises BadParameter, also where it holds a password: addresses are shown."""
     full = url if "://" in url else f"http://{url}"
@@ -120,7 +140,7 @@ def class_of(value: Any, card: Card) -> int:
     """The index of the class that `value` names, an index or a label. Raises OracleFault for one that there is not."""
     if isinstance(value, str) and value in card.labels:
         return card.labels.index(value)
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) < 10:
         value = int(value)
     if isinstance(value, float) and value.is_integer():
         value = int(value)

@@ -1,13 +1,15 @@
 """The line to an oracle: sends a request, waits as long as it is worth it, and reads the JSON that comes.
 
 What helps by waiting is waited for within a patience: 429 and 503 as long as they say, a connection that fails with
-longer and longer pauses. A redirect is not followed: somebody said that this host may be asked, and no other.
+longer and longer pauses. Where each try may be charged and none is answered, a few are enough. A redirect is not
+followed: somebody said that this host may be asked, and no other.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import json
+import logging
 import random
 import threading
 import time
@@ -30,20 +32,23 @@ from rakinglight.errors import (
     OracleAway,
     OracleFault,
     RakinglightError,
+    RateLimited,
     TooLarge,
     Unauthenticated,
     from_problem,
 )
-from rakinglight.oracles.dialect import bare
+from rakinglight.oracles.dialect import bare, plain
+
+log = logging.getLogger("rakinglight.oracle")
 
 #: Seconds that one request may take from its first byte to the last of the reply, and that a connection may.
 TIMEOUT_S, CONNECT_S = 60.0, 10.0
-#: Seconds of waiting after which an oracle is given up for now.
+#: Seconds after which an oracle that does not answer is given up for now.
 PATIENCE_S = 120.0
 #: Seconds before the second try; each pause is twice the last, up to the longest.
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.25, 15.0
-#: Tries of a request that breaks the service itself (500): another fails as this one does.
-BROKEN_TRIES = 3
+#: Tries of a request that are lost in silence, or break the service itself: each may be charged, and fails as the last.
+LOST_TRIES = 3
 YEAR_S = 365 * 86_400.0
 #: Bytes of a reply.
 REPLY_BYTES = 64 * 2**20
@@ -58,8 +63,9 @@ REFUSALS: dict[int, type[CallerError]] = {401: Unauthenticated, 403: Forbidden, 
 class Trouble:
     """Why a try came to nothing, where another may come to something.
 
-    lost   whether the images may have been classified all the same, and the answer was lost
-    pause  seconds that the oracle wants to be left alone
+    lost    whether the images may have been classified all the same, and the answer was lost
+    pause   seconds that the oracle wants to be left alone
+    broken  whether that it came to nothing is likely to be this request's doing, so that it is not tried often
     """
 
     why: str
@@ -81,7 +87,8 @@ class Line:
     """To the oracle at `where`. One request at a time; `close` may come from another thread, and ends a wait at once.
 
     secrets    are struck out of every message
-    patience   seconds of waiting, over all tries of a request
+    called     what messages call it: by default its address. By another name, no address is in them
+    patience   seconds over all tries of a request, and the pauses between them, after which none is begun
     timeout    seconds of one try
     remaining  images that the oracle says it will still answer, where it says so
     uncertain  whether a try of the last request may have been answered, and the answer was lost
@@ -94,8 +101,10 @@ class Line:
         secrets: tuple[str, ...] = (),
         patience: float = PATIENCE_S,
         timeout: float | None = None,
+        called: str = "",
     ) -> None:
         self.where = where
+        self.called = called or where
         self.patience = patience
         self.timeout = timeout or TIMEOUT_S
         self.remaining: int | None = None
@@ -112,7 +121,7 @@ class Line:
         Raises OracleAway where patience is at its end, BudgetSpent and other refusals at once, OracleFault for a reply
         that is none.
         """
-        pause, waited, tries = FIRST_PAUSE_S, 0.0, 0
+        pause, begun, tries, broken = FIRST_PAUSE_S, time.monotonic(), 0, 0
         certain = True
         while True:
             tries += 1
@@ -123,19 +132,21 @@ class Line:
             if isinstance(came, Got):
                 return self._read(came)
             certain = certain and not came.lost
+            broken += came.broken
             self.uncertain = not certain
-            wait = max(_scattered(pause), came.pause)
-            if waited + wait > self.patience or (came.broken and tries >= BROKEN_TRIES):
+            wait, elapsed = max(_scattered(pause), came.pause), time.monotonic() - begun
+            if elapsed + wait > self.patience or broken >= LOST_TRIES:
+                said = f"{tries} {'try' if tries == 1 else 'tries'} in {elapsed:.0f} s"
                 raise OracleAway(
                     self.clean(
-                        f"{self.where} {came.why} ({tries} tries in {waited:.0f} s). What it answered before is "
+                        f"{self.called} {came.why} ({said}). What it answered before is "
                         "kept; ask again when it is back."
                     ),
                     retry_after_s=came.pause or None,
                 )
             if self._closed.wait(wait):
                 raise self._hung_up()
-            waited, pause = waited + wait, min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
             again(came.lost)
 
     def close(self) -> None:
@@ -145,7 +156,8 @@ class Line:
         self._http.close()
 
     def clean(self, text: str) -> str:
-        """`text` with no secret in it."""
+        """`text` with no secret in it, nor what a terminal would obey."""
+        text = plain(text)
         for secret in self._secrets:
             text = text.replace(secret, "…")
         return text
@@ -161,7 +173,7 @@ class Line:
         try:
             came = arriving.get(timeout=self.timeout)
         except Empty:
-            return Trouble(f"has not answered within {self.timeout:g} s", lost=True)
+            return Trouble(f"has not answered within {self.timeout:g} s", lost=True, broken=True)
         if came is None:
             raise self._hung_up()
         if isinstance(came, RakinglightError):
@@ -177,56 +189,55 @@ class Line:
                 for chunk in response.iter_bytes():
                     content += chunk
                     if len(content) > REPLY_BYTES:
-                        return OracleFault(f"{self.where} answers with more than {REPLY_BYTES} bytes.")
+                        return OracleFault(f"{self.called} answers with more than {REPLY_BYTES} bytes.")
                     if time.monotonic() > until:
-                        return Trouble(f"has not answered within {self.timeout:g} s", lost=True)
+                        return Trouble(f"has not answered within {self.timeout:g} s", lost=True, broken=True)
             finally:
                 response.close()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as e:
             return Trouble(f"cannot be reached ({type(e).__name__})", lost=False)
         except httpx2.TimeoutException:
-            return Trouble(f"has not answered within {self.timeout:g} s", lost=True)
+            return Trouble(f"has not answered within {self.timeout:g} s", lost=True, broken=True)
         except httpx2.HTTPError as e:
-            return Trouble(f"broke the connection off ({type(e).__name__})", lost=True)
+            return Trouble(f"broke the connection off ({type(e).__name__})", lost=True, broken=True)
         except Exception as e:  # of a thread that nobody waits for any more, or a fault of ours
-            return Trouble(f"could not be asked ({type(e).__name__})", lost=True)
+            return Trouble(f"could not be asked ({type(e).__name__})", lost=True, broken=True)
         return Got(response.status_code, response.headers, bytes(content))
 
     def _trouble(self, got: Got) -> Trouble | None:
-        """Why waiting helps, if it does. Raises BudgetSpent where it never will."""
+        """Why waiting helps, if it does. Raises BudgetSpent, or RateLimited of a stopped key: it never will."""
         pause = retry_after(got.headers)
         match got.status:
             case 429:
-                if isinstance(error := self._problem(got), BudgetSpent):
+                error = self._problem(got)
+                stopped = isinstance(error, RateLimited) and "Retry-After" not in got.headers
+                if error is not None and (stopped or isinstance(error, BudgetSpent)):
                     raise error
                 return Trouble("says that it is asked too much", lost=False, pause=pause)
             case 503 | 425:
                 return Trouble("says that it has too much to do", lost=False, pause=pause)
-            case 408 | 502 | 504 | 520 | 521 | 522 | 523 | 524:
+            case 408 | 502 | 521 | 522 | 523:
                 return Trouble(f"answers {got.status}", lost=True, pause=pause)
+            case 504 | 520 | 524:
+                return Trouble(f"answers {got.status}", lost=True, pause=pause, broken=True)
             case status if status >= 500:
                 return Trouble(f"answers {status}{self._quoted(got)}", lost=True, pause=pause, broken=True)
         return None
 
     def _read(self, got: Got) -> Any:
         if 300 <= got.status < 400:
-            raise OracleFault(
-                self.clean(
-                    f"{self.where} sends elsewhere, to {_target(got)}. Redirects are not followed, since another host "
-                    "was not asked for; give that address itself, if you may ask it."
-                )
-            )
+            raise self._sent_elsewhere(got)
         if got.status >= 400:
             raise self._problem(got) or self._refusal(got)
-        if (said := got.headers.get("X-Query-Budget-Remaining", "")).isdecimal():
+        if (said := got.headers.get("X-Query-Budget-Remaining", "")).isdecimal() and len(said) < 16:
             self.remaining = int(said)
         try:
-            return json.loads(got.content)
+            return plain(json.loads(got.content))
         except (UnicodeDecodeError, ValueError, RecursionError):
             raise OracleFault(
                 self.clean(
-                    f"{self.where} answers {got.status} with {got.headers.get('Content-Type', 'no type')!r} that is no "
-                    f"JSON{self._quoted(got)}. Look at the address."
+                    f"{self.called} answers {got.status} with {got.headers.get('Content-Type', 'no type')!r} that is "
+                    f"no JSON{self._quoted(got)}. Look at the address."
                 )
             ) from None
 
@@ -236,24 +247,37 @@ class Line:
             members = json.loads(got.content)
         except (UnicodeDecodeError, ValueError, RecursionError):
             return None
-        if not isinstance(members, dict) or members.get("code") not in CODES:
+        if not isinstance(members, dict) or not isinstance(code := members.get("code"), str) or code not in CODES:
             return None
-        said = {"code": members["code"], "detail": self.clean(f"{self.where}: {members.get('detail', '')}")}
-        return from_problem(said)
+        detail = said if isinstance(said := members.get("detail"), str) else ""
+        return from_problem({"code": code, "detail": self.clean(f"{self.called}: {detail}")})
+
+    def _sent_elsewhere(self, got: Got) -> OracleFault:
+        if self.called != self.where:  # its callers are not told where it is; its operator has the log
+            log.warning("%s sends elsewhere, to %s", self.clean(self.where), self.clean(_target(got)))
+            return OracleFault(
+                f"{self.called} sends elsewhere, and redirects are not followed; its operator can mend it."
+            )
+        return OracleFault(
+            self.clean(
+                f"{self.where} sends elsewhere, to {_target(got)}. Redirects are not followed, since another host was "
+                "not asked for; give that address itself, if you may ask it."
+            )
+        )
 
     def _refusal(self, got: Got) -> CallerError:
         kind = REFUSALS.get(got.status, BadParameter)
-        return kind(self.clean(f"{self.where} refuses with {got.status}{self._quoted(got)}."))
+        return kind(self.clean(f"{self.called} refuses with {got.status}{self._quoted(got)}."))
 
     def _quoted(self, got: Got) -> str:
         """The beginning of what it says, unless that is a page."""
-        text = self.clean(got.content[: 4 * QUOTED].decode(errors="replace")).strip()
+        text = self.clean(got.content[: 64 * QUOTED].decode(errors="replace")).strip()
         if not text or text.startswith("<"):
             return ""
         return f": {text[:QUOTED]!r}"
 
     def _hung_up(self) -> OracleAway:
-        return OracleAway(f"{self.where} is not asked any more: the line was closed.")
+        return OracleAway(f"{self.called} is not asked any more: the line was closed.")
 
 
 def loopback(url: str) -> bool:
@@ -282,7 +306,7 @@ def _target(got: Got) -> str:
     """Where a redirect would go, without what may be secret in it."""
     try:
         return bare(httpx2.URL(got.headers.get("Location", ""))) or "nowhere"
-    except httpx2.InvalidURL:
+    except (httpx2.InvalidURL, ValueError):
         return "an address that is none"
 
 

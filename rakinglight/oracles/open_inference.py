@@ -19,9 +19,12 @@ import httpx2
 import numpy as np
 
 from rakinglight.card import Card
-from rakinglight.errors import BadParameter, OracleFault
+from rakinglight.errors import BadParameter, OracleFault, shown
 from rakinglight.oracles.dialect import (
     AT_ONCE,
+    CLASSES,
+    LARGEST,
+    MALFORMED,
     Array,
     Said,
     address,
@@ -55,24 +58,23 @@ class OpenInference:
             )
         self.where = self.url = found["base"]
         self.secrets, self._headers = target.secrets, dict(target.headers)
+        called = target.name or self.where
         self.tells = target.tells
         first = metadata["inputs"][0]
         self._input, self._datatype = str(first["name"]), str(first["datatype"])
         if self._datatype not in PIXELS:
-            raise BadParameter(
-                f"{self.where} takes {self._datatype}, and pixels are one of {', '.join(sorted(PIXELS))}."
-            )
+            raise BadParameter(f"{called} takes {self._datatype}, and pixels are one of {', '.join(sorted(PIXELS))}.")
         self._form = target.input or Input()
-        shape, layout = _shape(first["shape"], self._form, self.where)
+        shape, layout = _shape(first["shape"], self._form, called)
         self._layout = layout
         scale = self._form.scale or (255.0 if self._datatype == "UINT8" else 1.0)
         self._form = self._form.model_copy(update={"scale": scale})
         outputs = {str(output["name"]): output for output in metadata["outputs"]}
         wanted = target.answer.output if target.answer else None
         if wanted is not None and wanted not in outputs:
-            raise BadParameter(f"{self.where} has no output {wanted!r}; there is {', '.join(outputs)}.")
+            raise BadParameter(f"{called} has no output {wanted!r}; there is {', '.join(outputs)}.")
         self._output = wanted or next(iter(outputs))
-        labels = target.classes or _numbered(outputs[self._output], self.where)
+        labels = target.classes or _numbered(outputs[self._output], called)
         self.card = Card(
             name=target.name or found["name"],
             version="",
@@ -96,8 +98,8 @@ class OpenInference:
         metadata = line.json(httpx2.Request("GET", url, headers={**common(), **target.headers}))
         try:
             return OpenInference(target, metadata)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            raise OracleFault(f"{line.where} does not describe its model as the protocol does.") from None
+        except MALFORMED:
+            raise OracleFault(f"{line.called} does not describe its model as the protocol does.") from None
 
     def as_sent(self, rows: Array) -> Array:
         return (rows * 255).round() / np.float32(255) if self._datatype == "UINT8" else rows
@@ -127,8 +129,9 @@ class OpenInference:
             return Said(np.array([class_of(value, self.card) for value in several(data, n, "labels")]))
         if datatype not in SCORES:
             raise OracleFault(f"It answers {datatype}, which is neither labels nor scores.")
-        if list(output["shape"])[:1] != [n] or math.prod(output["shape"]) != n * K:
-            raise OracleFault(f"It answers the shape {output['shape']}, and [{n}, {K}] was expected.")
+        shape = output["shape"]
+        if not all(isinstance(side, int) for side in shape) or shape[:1] != [n] or math.prod(shape) != n * K:
+            raise OracleFault(f"It answers the shape {shown(shape)}, and [{n}, {K}] was expected.")
         scores = numbers(np.asarray(output["data"]).ravel(), (n * K,)).reshape(n, K)
         return Said(scores.argmax(1), scores, self.tells)
 
@@ -142,6 +145,8 @@ def _shape(said: Any, form: Input, where: str) -> tuple[tuple[int, int, int], st
     C, H, W = last if layout == "CHW" else (last[2], last[0], last[1])
     if form.shape:
         C, H, W = form.shape
+    if C * H * W > LARGEST:
+        raise OracleFault(f"{where} takes images of {[C, H, W]}; of more than {LARGEST} values none is asked.")
     if C not in (1, 3) or H < 1 or W < 1:
         raise BadParameter(
             f"{where} takes any size, or another than a picture's ({said}); say which in a target file: "
@@ -153,6 +158,6 @@ def _shape(said: Any, form: Input, where: str) -> tuple[tuple[int, int, int], st
 def _numbered(output: Any, where: str) -> tuple[str, ...]:
     """The classes by number, where the output says how many there are."""
     K = int(list(output["shape"])[-1])
-    if K < 2 or output["datatype"] in LABELS:
+    if not 2 <= K <= CLASSES or output["datatype"] in LABELS:
         raise BadParameter(f"{where} does not tell its classes; list them in a target file: classes = [...].")
     return tuple(map(str, range(K)))

@@ -33,9 +33,10 @@ from rakinglight.errors import (
     RakinglightError,
     TooLarge,
 )
-from rakinglight.oracles.dialect import Dialect, Said
+from rakinglight.oracles.dialect import MALFORMED, Dialect, Said
 from rakinglight.oracles.journal import Counts, Journal, Sending
 from rakinglight.oracles.line import Line
+from rakinglight.views import first_alone
 
 Array = np.ndarray[Any, Any]
 
@@ -51,14 +52,14 @@ CHANGED = 2
 SAME = 0.06
 #: Seconds for which an oracle that has failed is not asked by others who want to know something of it at that moment.
 REST_S = 1.0
-#: The logit of the classes that a model did not name which tells labels alone; that of the one it named is 0.
-UNNAMED = -1000.0
 
 
 class Oracle:
     """What answers through `dialect`, over `line`, remembered in `journal`. From any number of threads.
 
     canaries  the share of the images asked that are asked again
+    resumed   whether the journal knew it before this began
+    recalled  images whose answer was in the journal before this began, and was taken from there
     tells     what it answers; found out by a grey image, which is noted and counted, where the dialect does not say
     """
 
@@ -79,6 +80,8 @@ class Oracle:
         self._settled = False
         self._at_once = dialect.at_once
         self._disagreed: set[bytes] = set()
+        self._here: set[bytes] = set()
+        self._recalled: set[bytes] = set()
         self.counts = Counts()
         self.tells: Tells = "labels"
         self._meet()
@@ -97,6 +100,10 @@ class Oracle:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         return self.dialect.card.input_shape
+
+    @property
+    def recalled(self) -> int:
+        return len(self._recalled)
 
     @property
     def remaining(self) -> int | None:
@@ -119,6 +126,7 @@ class Oracle:
             try:
                 self._settle()
                 unknown = {image: row for image, row in zip(images, rows, strict=True) if self._find(image) is None}
+                self._recalled.update(set(images) - unknown.keys() - self._here)
                 waiting = list(unknown.values())
                 while waiting:
                     chunk, waiting = waiting[: self._at_once], waiting[self._at_once :]
@@ -148,6 +156,7 @@ class Oracle:
     def _meet(self) -> None:
         """Know what it tells: from the journal, from its dialect, or by asking."""
         known = self.journal.card(self._id)
+        self.resumed = known is not None
         if known is None:
             tells = self.dialect.tells
             self.journal.meet(self._id, {**self._known, "tells": tells})
@@ -155,7 +164,7 @@ class Oracle:
         self.counts = self.journal.counts(self._id)
         if {name: value for name, value in known.items() if name != "tells"} != self._known:
             raise OracleChanged(
-                f"{self.dialect.where} has another input or other classes than when {self.journal.path} was begun; "
+                f"{self.line.called} has another input or other classes than when {self.journal.path} was begun; "
                 "begin a new journal."
             )
         self._tells: Tells | None = known["tells"]
@@ -215,6 +224,8 @@ class Oracle:
         else:
             self.counts.asked += n
         images = [self._digest(row) for row in sending.pixels]
+        if not sending.canary:
+            self._here.update(images)
         self.journal.finish(self._id, sending, images, [value.tobytes() for value in values], self.counts)
         return values
 
@@ -222,9 +233,9 @@ class Oracle:
         try:
             said = self.dialect.read(body, n)
         except OracleFault as e:
-            raise OracleFault(self.line.clean(f"{self.dialect.where}: {e.detail}")) from None
-        except (KeyError, IndexError, TypeError, AttributeError, ValueError):
-            raise OracleFault(f"{self.dialect.where} answers JSON of another form than it should.") from None
+            raise OracleFault(self.line.clean(f"{self.line.called}: {e.detail}")) from None
+        except MALFORMED:
+            raise OracleFault(f"{self.line.called} answers JSON of another form than it should.") from None
         if self._tells is None:
             self._tells = said.shown
             self.journal.meet(self._id, {**self._known, "tells": self._tells})
@@ -237,14 +248,14 @@ class Oracle:
         if said.scores is None or (self._tells == "logits" and said.tells == "probabilities"):
             now = "labels alone" if said.scores is None else said.tells
             raise OracleChanged(
-                f"{self.dialect.where} told {self._tells} when it was first asked, and tells {now} now. What it "
+                f"{self.line.called} told {self._tells} when it was first asked, and tells {now} now. What it "
                 "answered until then is kept. Ask again when its view is what it was, or begin a new journal."
             )
         scores = said.scores
         if self._tells == "probabilities" and said.tells == "logits":
             scores = _softmax(scores)
         if self._tells == "probabilities" and not ((scores >= -1e-6) & (scores <= 1 + 1e-6)).all():
-            raise OracleFault(f"{self.dialect.where} answers a probability outside of [0, 1].")
+            raise OracleFault(f"{self.line.called} answers a probability outside of [0, 1].")
         return np.ascontiguousarray(scores, np.float64)
 
     # ── whether it is who it was ────────────────────────────────────────────────────────────────────────────────────
@@ -264,7 +275,7 @@ class Oracle:
         there = len(self.journal.kept(self._id))
         if len(self._disagreed) >= min(CHANGED, there):
             raise OracleChanged(
-                f"{self.dialect.where} answers {len(self._disagreed)} images otherwise than before: another model is "
+                f"{self.line.called} answers {len(self._disagreed)} images otherwise than before: another model is "
                 f"there now, or its answers are random. The {self.journal.answered(self._id)} answers until then are "
                 "kept. Ask again when it is as it was, or begin a new journal."
             )
@@ -299,9 +310,7 @@ class Oracle:
         raw = b"".join(answer or b"" for answer in answers)
         n, K = len(answers), len(self.labels)
         if self._tells == "labels":
-            logits = np.full((n, K), UNNAMED)
-            logits[np.arange(n), np.frombuffer(raw, np.int32)] = 0.0
-            return logits
+            return first_alone(np.frombuffer(raw, np.int32), K)
         scores = np.frombuffer(raw, np.float64).reshape(n, K)
         if self._tells == "logits":
             return scores.copy()

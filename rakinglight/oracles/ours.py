@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from typing import Annotated, Any, Literal
 
 import httpx2
 import numpy as np
+from pydantic import BaseModel, Field, FiniteFloat
 
 from rakinglight.card import Tells
 from rakinglight.description import card_of
@@ -13,6 +15,9 @@ from rakinglight.errors import OracleFault
 from rakinglight.flows import segment
 from rakinglight.oracles.dialect import (
     AT_ONCE,
+    CLASSES,
+    LARGEST,
+    MALFORMED,
     VALUES_AT_ONCE,
     Array,
     Said,
@@ -30,6 +35,28 @@ from rakinglight.wire import array_to_json
 
 #: Classes that `classify` names at most.
 NAMED = 1000
+#: The side of an image.
+Side = Annotated[int, Field(ge=1, le=LARGEST)]
+
+
+class Seen(BaseModel):
+    """What a service says of its model's input."""
+
+    shape: tuple[Literal[1, 3], Side, Side]
+    resize: Annotated[int, Field(ge=0, le=2**14)] = 0
+    mean: tuple[FiniteFloat, ...] = ()
+    std: tuple[FiniteFloat, ...] = ()
+
+
+class Shown(BaseModel):
+    """What a service says of its model, as far as it is read here."""
+
+    name: Annotated[str, Field(min_length=1, max_length=200)]
+    version: Annotated[str, Field(max_length=200)] = ""
+    sha256: str = ""
+    provenance: str = ""
+    input: Seen
+    labels: Annotated[tuple[str, ...], Field(min_length=1, max_length=CLASSES)]
 
 
 class Ours:
@@ -41,6 +68,8 @@ class Ours:
 
     def __init__(self, target: Target, described: Any) -> None:
         self.where = self.url = bare(address(target.url))
+        if math.prod(Shown.model_validate(described).input.shape) > LARGEST:
+            raise ValueError("an image of more values than any")
         self.card = card_of(described)
         self.secrets, self._headers = target.secrets, dict(target.headers)
         version = f"/versions/{segment(self.card.version)}" if self.card.version else ""
@@ -56,16 +85,19 @@ class Ours:
         found = line.json(_get(target, f"models/{segment(model)}"))
         try:
             return Ours(target, found)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-            raise OracleFault(f"{line.where} describes {model} as no model is; look at the address.") from None
+        except MALFORMED:
+            raise OracleFault(
+                f"{line.called} describes {model} as no model is: name, labels (at most {CLASSES}) and input (one or "
+                f"three channels, at most {LARGEST} values). Look at the address."
+            ) from None
 
     @staticmethod
     def models(target: Target, line: Line) -> list[Any]:
         """The descriptions of all that there is. Raises Forbidden where the key is for one model alone."""
         try:
             return list(line.json(_get(target, "models"))["models"])
-        except (KeyError, TypeError):
-            raise OracleFault(f"{line.where} lists no models; look at the address.") from None
+        except MALFORMED:
+            raise OracleFault(f"{line.called} lists no models; look at the address.") from None
 
     def as_sent(self, rows: Array) -> Array:
         return rows

@@ -20,6 +20,7 @@ What stands in the environment is filled in when the file is read, and appears i
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import tomllib
@@ -32,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from rakinglight.card import Card, Tells
 from rakinglight.errors import BadParameter
+from rakinglight.oracles.dialect import CLASSES, LARGEST
 
 Array = np.ndarray[Any, Any]
 
@@ -116,6 +118,10 @@ class Target(Part):
     @model_validator(mode="after")
     def _fits(self) -> Target:
         C = self.input.shape[0] if self.input and self.input.shape else None
+        if self.input and self.input.shape and math.prod(self.input.shape) > LARGEST:
+            raise ValueError(f"input.shape has more than {LARGEST} values")
+        if self.classes is not None and len(self.classes) > CLASSES:
+            raise ValueError(f"classes are {len(self.classes)}; {CLASSES} are taken")
         for name in ("mean", "std"):
             found = getattr(self.input, name) if self.input else ()
             if found and C and len(found) != C:

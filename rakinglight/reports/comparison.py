@@ -14,7 +14,8 @@ from rakinglight.catalogue import operation
 from rakinglight.client import Client
 from rakinglight.errors import CallerError, NotFound
 from rakinglight.reports.theft import VIEWS, Priced, Searched
-from rakinglight.reports.views import KNOWN, through
+from rakinglight.reports.views import through
+from rakinglight.views import KNOWN
 
 #: The search that a view allows, and the queries of each image that it is given.
 SEARCHES = {"label": ("hop_skip_jump", 1000), "rounded": ("square", 500), "full": ("square", 500)}

@@ -105,7 +105,8 @@ class Findings:
     reply        of `substitute`
     host         where the model was asked; "this process" where it was here
     exposed      what else is known of what was shown, as (name, words)
-    asked        what the client counted: asked, canaries, lost, retried; empty where nothing was sent anywhere
+    asked        what the journal had counted after the attack, over all its sessions: asked, canaries, lost, retried;
+                 empty where nothing was sent anywhere
     commands     that repeat the comparison
     not_watched  why there is no `watched`
     """
@@ -224,9 +225,11 @@ class Theft:
             (queries.get("training"), "training: what the substitute learnt from. This is what the theft cost"),
             (queries.get("evaluation"), "evaluation: held-out and adversarial images, for the figures below"),
             (queries.get("control"), "the control of random signs, for comparison"),
-            (asked.get("canaries"), "canaries: asked once more, to tell whether the model changed meanwhile"),
-            (asked.get("lost"), "sent again because an answer was lost on the way"),
-            (asked.get("asked"), "in all, as the client counted what it sent"),
+            (asked.get("asked"), "of the journal, over all its sessions: images whose answer arrived, each once"),
+            (asked.get("canaries"), "of the journal: canaries, asked once more to tell whether the model changed"),
+            (asked.get("lost"), "of the journal: sent again because an answer was lost on the way"),
+            (asked.get("retried"), "of the journal: sent again because they had been turned away, or never arrived"),
+            (sum(asked.values()) if asked else None, "of the journal, in all: what was sent until the attack was over"),
         ]
         return [{"images": images, "purpose": purpose} for images, purpose in rows if images is not None]
 

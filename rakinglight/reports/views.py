@@ -11,22 +11,11 @@ from typing import TYPE_CHECKING
 
 from rakinglight.client import Client
 from rakinglight.in_process import InProcess
+from rakinglight.views import TELLS, Seen
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from rakinglight.card import Card, Tells
-    from rakinglight.network import Network, Scorer
-    from rakinglight.queries import Scores
-
-#: The views that are simulated, from the one that tells least on, and what each tells.
-TELLS: dict[str, Tells] = {"label": "labels", "rounded": "probabilities", "full": "probabilities"}
-#: Of what a model tells, the views that can be known.
-KNOWN = {"labels": ("label",), "probabilities": ("label", "rounded", "full"), "logits": ("label", "rounded", "full")}
-#: Decimals of the view `rounded`.
-DECIMALS = 2
-#: The logit of the classes that are not named where labels alone are told, as an oracle has it.
-UNNAMED = -1000.0
+    from rakinglight.card import Card
+    from rakinglight.network import Network
 
 
 def through(view: str, client: Client) -> Client:
@@ -63,26 +52,3 @@ class Through(InProcess):
             detector=None,
             no_gradients=f"is looked at through the view {self.view!r}, which answers no gradients.",
         )
-
-
-class Seen:
-    """What is seen of a backend's answers through a view."""
-
-    def __init__(self, backend: Scorer, view: str) -> None:
-        self.backend, self.view = backend, view
-        self.name = f"{backend.name}, through the view {view}"
-
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
-        """The logarithms of the probabilities of `rows`, whole or rounded; or of the first class 0 and UNNAMED else."""
-        import torch
-
-        from rakinglight.queries import Scores
-
-        logits = self.backend.forward(rows, layers).logits
-        if self.view == "label":
-            named = torch.full_like(logits, UNNAMED)
-            return Scores(named.scatter(1, logits.argmax(1, keepdim=True), 0.0))
-        p = logits.double().softmax(1)
-        if self.view == "rounded":
-            p = p.round(decimals=DECIMALS)
-        return Scores(p.clamp(min=torch.finfo(torch.float32).tiny).log().to(logits))

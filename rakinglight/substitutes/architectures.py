@@ -19,8 +19,7 @@ ARCHITECTURES: tuple[Architecture, ...] = get_args(Architecture)
 #: to half of them. It learns from hundreds of images, and each is looked at hundreds of times.
 LONGEST_SIDE = 32
 #: Of the convolutions: their kernels' side, their channels from the first on, and the side of a map that needs no more.
-#: Wide kernels, and few of them one after the other, make gradients that are smooth, and those transfer: on the digits
-#: 3 x 3 fooled LeNet-5 with 20 % of the pictures at 0.1, where these do with twice as many (`docs/substitutes.md`).
+#: What was tried beside them, and on which digits, is in `docs/substitutes.md`.
 KERNEL, WIDTHS, SMALLEST_SIDE = 5, (32, 64, 128), 4
 
 

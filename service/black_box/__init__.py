@@ -46,8 +46,6 @@ LEAST_S = 0.001
 WRITERS = 4
 #: Seconds between two sweeps, where no job process does it.
 SWEEP_S = 30.0
-#: Seconds more that an image takes where a key was noticed and its response is `slow`, and most of a request.
-SLOW_S, SLOWEST_S = 0.5, 10.0
 
 
 class BlackBox:
@@ -126,7 +124,7 @@ class BlackBox:
     async def _answered(self, caller: Caller, ask: Ask, asked: Asked, hold: Hold) -> Told:
         core, budget = self._core, self._budget
         deadline = time.monotonic() + (core.settings.deadline_s if ask.deadline_s is None else ask.deadline_s)
-        while (room := await self._written(budget.reserve, asked, caller.key)) is None:
+        while (room := await self._written(budget.reserve, asked, caller.key, deadline - time.monotonic())) is None:
             if time.monotonic() > deadline:
                 raise DeadlineExceeded("The same request, which came before, is still being answered; try again.")
             await asyncio.sleep(LOOK_S)
@@ -135,7 +133,7 @@ class BlackBox:
         view = caller.view or core.settings.view
         top_k = (caller.key and caller.key.top_k) or TOP_K
         async with self._leased(room):
-            await self._slowed(caller, asked)
+            await asyncio.sleep(room.wait_s)
             count = wanted(core.card(ask.model), view, top_k)
             left = max(LEAST_S, deadline - time.monotonic())
             work = await core.begin(replace(_plain(ask), parameters={"top_k": count}, deadline_s=left), hold)
@@ -163,10 +161,6 @@ class BlackBox:
                 response=response,
             )
         return told
-
-    async def _slowed(self, caller: Caller, asked: Asked) -> None:
-        if caller.key is not None and caller.key.noticed is not None and caller.key.response == "slow":
-            await asyncio.sleep(min(SLOW_S * asked.images, SLOWEST_S))
 
     async def _written(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         async with self._writing:

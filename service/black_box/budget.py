@@ -21,6 +21,7 @@ is worth another try (RateLimited).
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -45,15 +46,21 @@ from service.keys import KeptKey, View
 LEASE_S, RENEW_S = 5.0, 1.0
 #: Seconds over which a rate is counted.
 MINUTE_S = 60.0
-#: Seconds after which room that is promised to others may be there again.
+#: Seconds after which room that is promised to others may be there again; and by which two clocks may differ.
 SOON_S = 1.0
+#: Seconds that an image takes of a noticed key whose response is `slow`, and the longest that a request waits here.
+SLOW_S, SLOWEST_S = 0.5, 10.0
 
 
 @dataclass(frozen=True)
 class Reservation:
-    """Room that was promised, until `commit` or `release`."""
+    """Room that was promised, until `commit` or `release`.
+
+    wait_s  seconds until it is this request's turn
+    """
 
     id: str
+    wait_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -102,16 +109,18 @@ class Budget:
         self._ledger = ledger
         self._clock = clock
 
-    def reserve(self, asked: Asked, key: KeptKey | None) -> Reservation | Told | None:
+    def reserve(self, asked: Asked, key: KeptKey | None, patience_s: float = math.inf) -> Reservation | Told | None:
         """Room for `asked`; or what it was told before; or None while the same request is under way elsewhere.
 
-        key  the database's, whose budget it is; None has none
+        key         the database's, whose budget it is; None has none
+        patience_s  seconds that it may wait for its turn
+
         Raises BudgetSpent, RateLimited and TooLarge, whole; Conflict where the Idempotency-Key came with another
         request; Expired where its answer is no longer kept; Unauthenticated where the key holds no more.
         """
-        new, now = Reservation(f"res_{secrets.token_urlsafe(15)}"), self._clock()
+        new, now, wait = f"res_{secrets.token_urlsafe(15)}", self._clock(), 0.0
         row = {
-            "id": new.id,
+            "id": new,
             "key": asked.key,
             "idempotency_key": asked.idempotency_key,
             "digest": asked.digest,
@@ -129,10 +138,11 @@ class Budget:
                     _check_refused(key)
                     self._check_room(connection, asked, key)
                     self._check_rate(connection, asked, key)
+                    wait = self._wait(connection, asked, key, patience_s)
                 connection.execute(sa.insert(reservations).values(row))
         except IntegrityError:  # the same key a moment earlier, of which there is no row to lock
             return None
-        return new
+        return Reservation(new, wait)
 
     def renew(self, promised: Sequence[str]) -> None:
         """Give a sign of life for the reservations of which these are the ids."""
@@ -143,8 +153,8 @@ class Budget:
     def commit(self, reservation: Reservation, asked: Asked, key: KeptKey | None, found: Found) -> Told:
         """Charge `asked` and write down what it is told. Only what this returns may leave.
 
-        Raises BudgetSpent and RateLimited where the reservation ran out and its room is gone, and Unauthenticated where
-        the key was revoked meanwhile.
+        Raises BudgetSpent and RateLimited where the reservation ran out and its room is gone, RateLimited where the key
+        was stopped meanwhile, and Unauthenticated where it was revoked.
         """
         try:
             return self._commit(reservation, asked, key, found)
@@ -161,6 +171,7 @@ class Budget:
             if before := self._told_before(connection, asked, key):
                 return before
             if key is not None:
+                _check_refused(key)  # an alarm stops whatever was under way beside it
                 self._check_room(connection, asked, key)
             labels = [said[0]["index"] for said in found.predictions]
             notice, new = watch(self._database, connection, asked.key, found.images, labels)
@@ -259,23 +270,48 @@ class Budget:
         """Refuse, whole, what is more than the key may ask about in a minute."""
         if key.rate is None:
             return
-        n, since = asked.images, self._clock() - MINUTE_S
+        n, now = asked.images, self._clock()
+        since = now - MINUTE_S
         if n > key.rate:
             detail = f"Images sent: {n}; this key may send {key.rate} a minute. Send fewer at once."
             raise TooLarge(detail, errors=[FieldError("/images", detail)])
-        lately = sa.select(ledger.c.created_at).where(ledger.c.key == key.id, ledger.c.created_at > since)
+        # What is not to come yet was written before a clock was set back.
+        minute = ledger.c.created_at > since, ledger.c.created_at <= now + SOON_S
+        lately = sa.select(ledger.c.created_at).where(ledger.c.key == key.id, *minute)
         count = connection.execute(sa.select(sa.func.count()).select_from(lately.subquery())).scalar_one()
         over = count + self._promised(connection, asked) + n - key.rate
         if over > 0:
             # So many have to be a minute old; if there are not as many, requests under way have to end first.
             oldest = lately.order_by(ledger.c.created_at).offset(over - 1).limit(1)
             last = connection.execute(oldest).scalar_one_or_none()
-            wait = SOON_S if last is None else max(0.1, round(last - since, 1))
+            wait = SOON_S if last is None else min(max(0.1, round(last - since, 1)), MINUTE_S)
             raise RateLimited(
                 f"Images sent: {n}; this key may send {key.rate} a minute. None was answered or charged. Try again in "
                 f"{wait:g} s.",
                 retry_after_s=wait,
             )
+
+    def _wait(self, connection: sa.Connection, asked: Asked, key: KeptKey, patience_s: float) -> float:
+        """Seconds until it is the turn of `asked`: the requests of a key that is slowed stand in one row.
+
+        Raises RateLimited, whole, where those before it take too long.
+        """
+        if not key.alarmed or key.response != "slow":
+            return 0.0
+        now, takes = self._clock(), SLOW_S * asked.images
+        stored = connection.execute(sa.select(keys.c.next_at).where(keys.c.id == key.id)).scalar_one()
+        # A turn that is farther away than any was given before a clock was set back.
+        begins = now if stored is None or stored > now + MINUTE_S else max(now, stored)
+        before, wait = begins - now, min(begins - now + takes, SLOWEST_S)
+        if before >= SLOWEST_S or wait > patience_s:
+            raise RateLimited(
+                f"Images sent: {asked.images}; it is not this key's turn. None was answered or charged. Try again in "
+                f"{max(before, SOON_S):.1f} s, or give it more time.",
+                retry_after_s=max(before, SOON_S),
+            )
+        following = min(begins + takes, now + MINUTE_S)
+        connection.execute(sa.update(keys).where(keys.c.id == key.id).values(next_at=following))
+        return wait
 
     def _promised(self, connection: sa.Connection, asked: Asked) -> int:
         """Images that are promised to requests of the same key."""
@@ -284,10 +320,15 @@ class Budget:
         return int(connection.execute(wanted.where(*live)).scalar_one())
 
     def _charged(self, connection: sa.Connection, key: KeptKey, images: int, notice: Notice) -> KeptKey:
-        """`key`, with `images` more spent, and noticed or not."""
-        noticed = None
-        if notice.alarm:
-            noticed = key.noticed or {"at": self._clock(), "queries": notice.queries, "score": notice.score}
+        """`key`, with `images` more spent, and noticed or not. That it was noticed once stays; a stop does not end."""
+        noticed = key.noticed
+        if notice.alarm and noticed is None:
+            found = {"at": self._clock(), "queries": notice.queries, "score": notice.score}
+            noticed = {**found, "times": 1, "over": False}
+        elif notice.alarm and noticed is not None and not key.alarmed:
+            noticed = {**noticed, "times": noticed.get("times", 1) + 1, "over": False}
+        elif not notice.alarm and key.alarmed and key.response != "refuse":
+            noticed = {**(noticed or {}), "over": True}
         key = replace(key, spent=key.spent + images, noticed=noticed)
         changes = {"spent": key.spent, "noticed": noticed}
         connection.execute(sa.update(keys).where(keys.c.id == key.id).values(changes))
@@ -300,7 +341,7 @@ def _remaining(key: KeptKey | None) -> int | None:
 
 def _check_refused(key: KeptKey) -> None:
     """Refuse whoever was noticed, where the operator wants that."""
-    if key.noticed is not None and key.response == "refuse":
+    if key.alarmed and key.response == "refuse":
         raise RateLimited("This key was stopped, for what it was asked; its operator can let it go on.")
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
 from rakinglight.errors import BadParameter, Conflict, NotFound, near, shown
-from service.black_box.views import TOP_K
+from service.black_box.views import MOST_CLASSES, TOP_K
 from service.database import Database
 from service.database.pages import Page
 from service.database.schema import keys, watches
@@ -27,8 +27,8 @@ from service.times import rfc3339
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _ID = re.compile(r"key_[\w-]{20}", re.ASCII)
-#: Most images of a budget or a rate, and most classes of a view: what every database and every reply takes.
-MOST, MOST_CLASSES = 10**12, 1000
+#: Most images of a budget or a rate: what every database and every reply takes.
+MOST = 10**12
 #: The year 9999: no time that a reply can say is later.
 LATEST = 253_402_300_799.0
 #: What a row says, and an admin reads as it is.
@@ -78,7 +78,7 @@ class Keys:
         self._check_name(name)
         _check_scopes(chosen)
         if chosen.isdisjoint(KEEPING) and "query" in chosen:
-            own = _black_box(view or "label", top_k or TOP_K, budget, rate, response or "log")
+            own = _black_box(view or "label", TOP_K if top_k is None else top_k, budget, rate, response or "log")
         else:
             said = {"view": view, "top_k": top_k, "budget": budget, "rate": rate, "response": response}
             own = _no_black_box({name: value for name, value in said.items() if value is not None})
@@ -137,7 +137,7 @@ class Keys:
         """Forget that `key` was noticed, and what was seen of its questions. Raises NotFound."""
         with self._database.transaction() as connection:
             row = _row(connection, key, for_update=True)
-            connection.execute(sa.update(keys).where(keys.c.id == row.id).values(noticed=None))
+            connection.execute(sa.update(keys).where(keys.c.id == row.id).values(noticed=None, next_at=None))
             connection.execute(sa.delete(watches).where(watches.c.key == row.id))
         return self.get(row.id)
 
@@ -177,9 +177,10 @@ def _black_box(view: str, top_k: int, budget: int | None, rate: int | None, resp
         if value not in known:
             raise BadParameter.at(f"/{name}", f"{shown(value)} is no {name}: {near(str(value), known)}")
     _check_range("top_k", top_k, MOST_CLASSES)
-    for name, count in (("budget", budget), ("rate", rate)):
-        if count is not None:
-            _check_range(name, count, MOST)
+    if budget is not None:
+        _check_range("budget", budget, MOST, least=0)  # with 0 it waits to be topped up
+    if rate is not None:
+        _check_range("rate", rate, MOST)
     return {"view": view, "top_k": top_k, "budget": budget, "rate": rate, "response": response}
 
 
@@ -190,9 +191,9 @@ def _no_black_box(said: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _check_range(name: str, value: int, most: int, words: str | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= most:
-        raise BadParameter.at(f"/{name}", f"{words or f'{name} is'} {shown(value)}; it is from 1 to {most}.")
+def _check_range(name: str, value: int, most: int, words: str | None = None, *, least: int = 1) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise BadParameter.at(f"/{name}", f"{words or f'{name} is'} {shown(value)}; it is from {least} to {most}.")
 
 
 def _row(connection: sa.Connection, key: str, *, for_update: bool = False) -> sa.Row[Any]:
@@ -209,7 +210,7 @@ def _row(connection: sa.Connection, key: str, *, for_update: bool = False) -> sa
 
 def _members(row: sa.Row[Any]) -> dict[str, Any]:
     """A key as an admin reads it."""
-    noticed = row.noticed and {**row.noticed, "at": rfc3339(row.noticed["at"])}
+    noticed = row.noticed and {"times": 1, "over": False, **row.noticed, "at": rfc3339(row.noticed["at"])}
     said = {name: getattr(row, name) for name in _SAID}
     times = {name: rfc3339(getattr(row, name)) for name in ("created_at", "expires_at", "revoked_at")}
     return {**said, "noticed": noticed, **times}

@@ -9,15 +9,19 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import sqlalchemy as sa
 
+from rakinglight.catalogue import OPERATIONS
+from rakinglight.errors import BadParameter, near, shown
 from service.artifacts import Artifacts
 from service.ask import Ask, Image
 from service.database import Database
@@ -26,8 +30,13 @@ from service.database.schema import ledger, reservations
 from service.settings import Settings
 from service.times import rfc3339
 
-#: Entries that an export reads at once.
+if TYPE_CHECKING:
+    from service.core import Core
+
+#: Entries that an export reads at once, and that a sweep changes in one transaction.
 BATCH = 1000
+#: Entries whose sweep makes SQLite's log large, where their answers are.
+MANY = 100
 #: Seconds after which a reservation that nobody renews is swept; it has counted no more for long.
 ABANDONED_S = 600.0
 #: What a row says, and an admin reads as it is.
@@ -35,6 +44,7 @@ _SAID = (
     "id", "key", "caller", "operation", "model", "method", "purpose", "request_id", "idempotency_key", "image",
     "dataset", "kept", "charged",
 )  # fmt: skip
+_SHOWN = [ledger.c[name] for name in (*_SAID, "created_at", "digest")]
 #: Whose the kept images are: nobody's but an admin's, since no caller has such a name.
 OWNER = "ledger:"
 
@@ -199,12 +209,41 @@ class Ledger:
     def sweep(self, now: float) -> int:
         """Remove entries, answers and reservations whose time is over at `now`; how many entries."""
         settings = self._settings
-        old = ledger.c.created_at <= now - settings.answers_s
+        old, over = ledger.c.created_at <= now - settings.answers_s, ledger.c.created_at <= now - settings.ledger_s
+        told = self._in_slices(sa.update(ledger).values(answer=None), old, ledger.c.answer.is_not(None))
+        gone = self._in_slices(sa.delete(ledger), over)
         with self._database.transaction() as connection:
-            connection.execute(sa.update(ledger).where(old, ledger.c.answer.is_not(None)).values(answer=None))
-            gone = connection.execute(sa.delete(ledger).where(ledger.c.created_at <= now - settings.ledger_s)).rowcount
             connection.execute(sa.delete(reservations).where(reservations.c.expires_at <= now - ABANDONED_S))
+        if told + gone >= MANY:
+            self._database.truncate_log()
         return gone
+
+    def _in_slices(self, change: sa.Update | sa.Delete, *which: sa.ColumnElement[bool]) -> int:
+        """Make `change` to the entries of `which`, so many at a time that others can write in between; how many."""
+        changed = 0
+        while True:
+            some = sa.select(ledger.c.id).where(*which).limit(BATCH)
+            with self._database.transaction() as connection:
+                count = connection.execute(change.where(ledger.c.id.in_(some))).rowcount
+            changed += count
+            if count < BATCH:
+                return changed
+
+
+def filters_of(key: str | None, operation: str | None, since: float | None) -> dict[str, Any]:
+    """What narrows the ledger. Raises BadParameter for what no entry has, and no database takes."""
+    if key is not None and not re.fullmatch(r"[\w-]{1,100}", key, re.ASCII):
+        raise BadParameter.at("/key", f"key is {shown(key)}, which is neither the id nor the name of a key.")
+    if operation is not None and operation not in OPERATIONS:
+        raise BadParameter.at("/operation", f"operation is {shown(operation)}: {near(operation, OPERATIONS)}")
+    return {"key": key, "operation": operation, "since": since}
+
+
+async def exported(core: Core, filters: Mapping[str, Any]) -> AsyncGenerator[Sequence[dict[str, Any]], None]:
+    """All entries that are wanted, oldest first, some at once."""
+    entries: Iterator[dict[str, Any]] = core.black_box.ledger.export(**filters)
+    while batch := await core.storage.do(lambda: list(islice(entries, BATCH))):
+        yield batch
 
 
 def content(image: Image) -> bytes:
@@ -217,7 +256,7 @@ def content(image: Image) -> bytes:
 
 
 def _wanted(key: str | None, operation: str | None, since: float | None) -> sa.Select[Any]:
-    wanted = sa.select(ledger)
+    wanted = sa.select(*_SHOWN)  # an answer may be large, and is nobody's to see here
     if key is not None:
         wanted = wanted.where(sa.or_(ledger.c.key == key, ledger.c.caller == key))
     if operation is not None:

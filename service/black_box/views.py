@@ -5,7 +5,7 @@
     rounded  the same of every class, in two decimals, and in an order that tells no more than they do
     full     the same of every class
 
-Nothing else of an answer leaves a black box.
+Of more than MOST_CLASSES classes, so many of the best are every one here. Nothing else of an answer leaves a black box.
 """
 
 from __future__ import annotations
@@ -14,17 +14,21 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rakinglight.card import Card
+from rakinglight.views import DECIMALS
 from service.keys import View
 
 #: Classes that `top_k` shows if nobody says how many.
 TOP_K = 5
-#: Decimals of a probability in the view `rounded`, and of one that is rounded harder in any view.
-DECIMALS, FEWER_DECIMALS = 2, 1
+#: Most classes that a model names of one image.
+MOST_CLASSES = 1000
+#: Decimals of a probability that is rounded harder in any view.
+FEWER_DECIMALS = 1
 
 
 def wanted(card: Card, view: View, top_k: int) -> int:
-    """How many of the best classes the model has to name for `view`."""
-    return {"label": 1, "top_k": min(top_k, len(card.labels))}.get(view, len(card.labels))
+    """How many of the best classes the model has to name for `view`: as many as `classify` names, if there are more."""
+    classes = min(len(card.labels), MOST_CLASSES)
+    return {"label": 1, "top_k": min(top_k, classes)}.get(view, classes)
 
 
 def cut(

@@ -204,6 +204,12 @@ class Database:
         if self._sqlite:
             self._read_beside_writers()
 
+    def truncate_log(self) -> None:
+        """Give SQLite's log of writes, which grows with the largest transactions, back to the disk, if nobody reads."""
+        if self._sqlite:
+            with suppress(OperationalError), self.engine.connect() as connection:
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _read_beside_writers(self) -> None:
         """Switch to a write-ahead log, for good. It needs the file for itself; if that is busy, the next start will."""
         with suppress(OperationalError), self.engine.connect() as connection:

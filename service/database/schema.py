@@ -16,6 +16,10 @@ by the SHA-256 of its content.
 
 from __future__ import annotations
 
+import json
+import zlib
+from typing import Any
+
 from sqlalchemy import (
     JSON,
     BigInteger,
@@ -29,8 +33,23 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     UniqueConstraint,
 )
+
+
+class Packed(TypeDecorator[Any]):
+    """JSON, compressed: the labels of a thousand classes are the same in every answer."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Any) -> bytes | None:
+        return None if value is None else zlib.compress(json.dumps(value, separators=(",", ":")).encode())
+
+    def process_result_value(self, value: bytes | None, dialect: Any) -> Any:
+        return None if value is None else json.loads(zlib.decompress(value))
+
 
 metadata = MetaData(
     naming_convention={
@@ -206,7 +225,8 @@ workers = Table(
 )
 
 #: `digest` is the SHA-256 of the secret. `view`, `top_k` and `response` are a black box's alone. `budget` and `spent`
-#: are images, `rate` images a minute. `noticed` is {"at", "queries", "score"} of when an alarm began that lasts.
+#: are images, `rate` images a minute. `noticed` is {"at", "queries", "score"} of the first
+#: alarm, {"times"} that there was one, {"over"} where the last is. `next_at` is when a slowed key has its next turn.
 keys = Table(
     "keys",
     metadata,
@@ -221,6 +241,7 @@ keys = Table(
     Column("rate", BigInteger),
     Column("response", Text),
     Column("noticed", JSON(none_as_null=True)),
+    Column("next_at", Double),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("revoked_at", Double),
@@ -271,7 +292,7 @@ ledger = Table(
     Column("digest", Text),
     Column("dataset", Text),
     Column("kept", Text),
-    Column("answer", JSON(none_as_null=True)),
+    Column("answer", Packed),
     Column("charged", Boolean, nullable=False),
     UniqueConstraint("key", "idempotency_key", "image"),
     Index("ix_ledger_created_at", "created_at", "id"),

@@ -168,10 +168,14 @@ class Gate:
 
 
 class Boarding:
-    """Carries questions to a worker by `transport`, and keeps the promises that the worker cannot."""
+    """Carries questions to a worker by `transport`, and keeps the promises that the worker cannot.
 
-    def __init__(self, transport: Transport, limits: Limits) -> None:
+    grace_s  seconds beyond the caller's time; by default GRACE_S
+    """
+
+    def __init__(self, transport: Transport, limits: Limits, *, grace_s: float | None = None) -> None:
         self.transport = transport
+        self.grace_s = GRACE_S if grace_s is None else grace_s
         self.gate = Gate(limits)
         self.retries = 0
 
@@ -220,7 +224,7 @@ class Boarding:
                 post(Frame("progress", {**furthest[of], "saved": saved}))
 
         try:
-            async with asyncio.timeout(question.seconds + GRACE_S):
+            async with asyncio.timeout(question.seconds + self.grace_s):
                 while True:
                     alone = deaths >= ALONE_AFTER
                     async with self.gate.boarded(question.working_bytes, alone=alone, again=rides > 0):
@@ -245,7 +249,7 @@ class Boarding:
     async def _ride(self, question: Question, until: float, tell: Callable[[Frame], None]) -> Frame:
         """Ask a worker once. Raises WorkerLost, and what the worker found wrong."""
         # With a state in hand there is something to show when the time is over, for who waits a little longer.
-        await self._up(until + GRACE_S if question.saved else until)
+        await self._up(until + self.grace_s if question.saved else until)
         left = replace(question, seconds=max(0.0, until - time.monotonic()))
         async with aclosing(self.transport.stream(bytes(Frame("request", left.to_body())))) as frames:
             async for frame in frames:

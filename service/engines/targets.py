@@ -22,7 +22,7 @@ from rakinglight.oracles.target import environment_of
 from rakinglight.question import Question
 from rakinglight.wire import Frame
 from service.engines import Engine, EngineState
-from service.engines.boarding import Limits, probe
+from service.engines.boarding import Boarding, Limits, probe
 from service.engines.local import LocalEngine
 
 
@@ -38,8 +38,17 @@ def target_files(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
+#: Seconds that a target's child may take beyond the caller's time: for an answer that is on its way. Who hangs is not
+#: waited for.
+GRACE_S = 2.0
+
+
 class TargetEngine(LocalEngine):
     """The child that asks one target."""
+
+    def __init__(self, archives: Sequence[Path], *, home: Path, limits: Limits | None = None) -> None:
+        super().__init__(archives, home=home, limits=limits)
+        self.boarding = Boarding(self, limits or Limits(), grace_s=GRACE_S)
 
     async def _try(self, cards: Sequence[Card]) -> None:
         await probe(self)  # a question would be sent on, and paid for

@@ -9,7 +9,7 @@ from rakinglight import __version__, catalogue
 from service.negotiation import JSON
 from service.openapi.kept import dataset_paths, job_paths, perturbation_paths, substitute_paths
 from service.openapi.keys import key_paths, ledger_paths
-from service.openapi.operations import post, request_schemas
+from service.openapi.operations import addressed, post, request_schemas
 from service.openapi.parts import ANY_MODEL, ANY_ROUTE, MODEL, ROOT, VERSION, ok, problems
 from service.schemas import SCHEMAS
 from service.schemas.parts import Schema, record, reference
@@ -29,6 +29,8 @@ def document(settings: Settings) -> dict[str, Any]:
         paths[f"{ROOT}/models/{{model}}/versions/{{version}}/{operation.name}"] = {
             "post": post(operation, settings, f"{operation.name}_version", [MODEL, VERSION])
         }
+    made = catalogue.operation("substitute")
+    paths[f"{ROOT}/substitutes"]["post"] = addressed(made, settings, "make_substitute")
     return {
         "openapi": "3.1.0",
         "info": {

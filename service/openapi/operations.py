@@ -86,6 +86,30 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
     }
 
 
+def addressed(operation: Operation, settings: Settings, name: str) -> Schema:
+    """`post` on a path that names no model: the body does, and says all else that any body says."""
+    whole, schemas = post(operation, settings, name, []), request_schemas(operation)
+    model = {"type": "string", "description": "The name of the model that is meant."}
+    requests = []
+    for method in operation.methods:
+        request = schemas[_request_name(operation, method.name)]
+        properties, required = {"model": model, **request["properties"]}, ["model", *request["required"]]
+        requests.append({**request, "title": f"Addressed{request['title']}"} | _said(properties, required))
+    content = whole["requestBody"]["content"]
+    example = {"model": "efficientnet-lite0", **content[JSON]["example"]}
+    form = content["multipart/form-data"]
+    schema = form["schema"] | _said({"model": model, **form["schema"]["properties"]}, ["model"])
+    content = {
+        JSON: {"schema": {"anyOf": requests}, "example": example},
+        "multipart/form-data": form | {"schema": schema},
+    }
+    return whole | {"requestBody": {"required": True, "content": content}}
+
+
+def _said(properties: Schema, required: list[str]) -> Schema:
+    return {"properties": properties, "required": required}
+
+
 def _answer(operation: Operation) -> Schema:
     """What is answered in JSON: by `classify`, a black box's caller is told less."""
     whole = reference(_reply_name(operation))

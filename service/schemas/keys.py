@@ -38,8 +38,14 @@ _KEY: dict[str, Schema] = {
     "noticed": {
         "anyOf": [
             record(
-                "The first alarm.",
-                {"at": TIME, "queries": {**INTEGER, "description": "Images that were asked about."}, "score": NUMBER},
+                "The first alarm, until it is cleared.",
+                {
+                    "at": TIME,
+                    "queries": {**INTEGER, "description": "Images that were asked about."},
+                    "score": NUMBER,
+                    "times": {**INTEGER, "description": "That there was an alarm."},
+                    "over": {**BOOLEAN, "description": "Whether the last one is."},
+                },
             ),
             {"type": "null"},
         ]

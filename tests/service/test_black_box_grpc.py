@@ -17,6 +17,7 @@ from rakinglight.network import Network
 from service.decode import DecodePool
 from service.discretion import CALLS
 from service.grpc_door import calls, server
+from service.keys import Keyring
 from tests.networks import neighbour
 from tests.service.black_box_at_hand import HIDDEN, OPERATOR, OTHER, PICTURE, Stranger, stranger_in
 from tests.service.grpc_at_hand import refusal
@@ -214,6 +215,27 @@ async def test_nothing_else_exists_where_the_service_is_a_black_box(
         await closed(anext(aiter(ask(iter([request]), **bearing(secret)))), "UNIMPLEMENTED")
     health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
     assert health.status == health_pb2.HealthCheckResponse.SERVING
+
+
+async def test_of_two_keys_that_are_shown_neither_is_taken(stranger: Stranger, stub: Any) -> None:
+    two = tuple(("authorization", f"Bearer {secret}") for secret in (OPERATOR, stranger.secret))
+    await closed(stub.GetModel(pb.GetModelRequest(model="small"), metadata=two), "UNAUTHENTICATED")
+
+
+async def test_on_an_open_service_keys_and_the_ledger_need_an_admin_s_key_all_the_same(stranger: Stranger) -> None:
+    async with (
+        server(stranger.core, Keyring(required=False)) as door,
+        grpc.aio.insecure_channel(f"127.0.0.1:{door.port}") as channel,
+    ):
+        stub = RakingLightStub(channel)
+        await stub.ListModels(pb.ListModelsRequest())
+        await closed(stub.CreateKey(pb.CreateKeyRequest(name="eve", scopes=["admin"])), "UNAUTHENTICATED")
+        await closed(stub.ListLedger(pb.ListLedgerRequest()), "UNAUTHENTICATED")
+
+
+async def test_health_has_no_list_and_says_so(channel: grpc.aio.Channel) -> None:
+    ask = channel.unary_unary("/grpc.health.v1.Health/List")
+    assert "Check or Watch" in await closed(ask(b""), "UNIMPLEMENTED")
 
 
 async def test_a_key_is_made_used_topped_up_listed_and_revoked(stranger: Stranger, stub: Any) -> None:

@@ -21,6 +21,7 @@ from rakinglight.over_http import AsyncHttpTransport
 from service import openapi
 from service.decode import DecodePool
 from service.discretion import worded
+from service.keys import Keyring
 from service.rest import application
 from service.settings import Settings
 from tests.networks import neighbour
@@ -405,6 +406,27 @@ async def test_who_shows_no_key_there_sees_the_view_that_is_set(stranger: Strang
     assert "x-query-budget-remaining" not in answer.headers
 
 
+async def test_of_two_keys_that_are_shown_neither_is_taken(stranger: Stranger) -> None:
+    shown = [("Authorization", f"Bearer {secret}") for secret in (OPERATOR, stranger.secret)]
+    for two in (shown, shown[::-1], shown[:1] * 2):
+        request = httpx2.Request("GET", f"http://localhost{MODEL}", headers=two)
+        assert (await stranger.admin.send(request)).status_code == 401
+    request = httpx2.Request("GET", f"http://localhost{MODEL}", headers=shown[:1])
+    assert (await stranger.admin.send(request)).status_code == 200
+
+
+@pytest.mark.parametrize("setting", [{"require_key": False}])
+async def test_on_an_open_service_keys_and_the_ledger_need_an_admin_s_key_all_the_same(stranger: Stranger) -> None:
+    transport = httpx2.ASGITransport(application(stranger.core, Keyring(required=False)))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as nobody:
+        assert (await nobody.get("/api/v1/models")).status_code == 200
+        for verb, path in ROUTES:
+            if "/keys" in path or "/ledger" in path:
+                answer = await nobody.request(verb, filled(path), json={"name": "eve", "scopes": ["admin"]})
+                detail = assert_problem(answer, 401, "UNAUTHENTICATED")
+                assert "rakinglight keys make NAME --scope admin" in detail
+
+
 # ── keeping keys ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -437,7 +459,7 @@ async def test_a_key_is_made_used_topped_up_listed_and_revoked(stranger: Strange
     [
         ({}, 422, "/name"),
         ({"name": "Bob"}, 422, "a-z"),
-        ({"name": "bob", "budget": 0}, 422, "/budget"),
+        ({"name": "bob", "budget": -1}, 422, "/budget"),
         ({"name": "bob", "budget": "many"}, 422, "/budget"),
         ({"name": "bob", "budgte": 3}, 422, "did you mean 'budget'"),
         ({"name": "bob", "scopes": ["all"]}, 422, "/scopes/0"),

@@ -1,6 +1,9 @@
 """`rakinglight keys` and `rakinglight ledger`, straight on the database."""
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +70,8 @@ def test_a_key_of_other_scopes_that_ends(storage: Storage) -> None:
         (["make", "Bob"], "a-z, 0-9 and -"),
         (["make", "bob", "--scope", "all"], "'all' is no scope"),
         (["make", "bob", "--scope", "attack", "--budget", "3"], "leave it out"),
-        (["make", "bob", "--budget", "0"], "from 1 to"),
+        (["make", "bob", "--budget", "-1"], "from 0 to"),
+        (["make", "bob", "--top-k", "0"], "from 1 to"),
         (["make", "bob", "--expires", "soon"], "2026-11-22"),
         (["make", "bob", "--expires", "2020-01-01"], "not to come"),
         (["make", "alice"], "already"),
@@ -83,6 +87,23 @@ def test_what_cannot_be_is_taught(storage: Storage, words: list[str], taught: st
     result = run("keys", *words)
     assert result.exit_code == 2
     assert taught in result.stderr
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_key_that_restrains_nobody_is_said_to(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch, required: bool
+) -> None:
+    monkeypatch.setenv("RAKINGLIGHT_REQUIRE_KEY", str(required))
+    for words in ([], ["--json"]):
+        made = run("keys", "make", f"bob{len(words)}", *words)
+        assert ("restrains nobody" in made.stderr) is not required
+        assert "restrains" not in made.stdout
+
+
+def test_the_command_line_needs_no_web_framework() -> None:
+    program = "import sys, service.key_commands, service.black_box.ledger, service.black_box.keys; print(*sys.modules)"
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"fastapi", "starlette", "grpc", "torch"} & set(found.stdout.split())
 
 
 def test_a_wrong_setting_and_a_database_that_is_away(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,6 +125,7 @@ def test_the_ledger_is_shown_and_exported(storage: Storage, tmp_path: Path) -> N
     shown = run("ledger")
     assert shown.exit_code == 0
     assert shown.stdout.count("attack by pgd") == 6
+    assert re.search(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", shown.stdout)
     entries = said("ledger", "--operation", "attack", "--key", "ci", "--since", "1h")["entries"]
     assert [entry["request_id"] for entry in entries] == ["r2", "r2", "r1", "r1", "r0", "r0"]
     assert said("ledger", "--operation", "classify")["entries"] == []

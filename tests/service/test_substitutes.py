@@ -1,5 +1,7 @@
 """Substitutes by REST: made as a job, kept under an id, their archive downloaded and loaded, and nobody else's."""
 
+import base64
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -91,3 +93,52 @@ async def test_what_cannot_be_asked_is_refused_before_there_is_a_job(house: Hous
     said = ASKED | {"parameters": {**QUICK, "max_queries": 9}}
     problem = assert_problem(await house.client.post(SUBSTITUTE, json=said), 422, "BAD_PARAMETER")
     assert [error["pointer"] for error in problem["errors"]] == ["/parameters/max_queries"]
+
+
+@pytest.mark.parametrize("kind", ["json", "form"])
+async def test_the_body_may_name_the_model_where_the_path_does_not(house: House, kind: str) -> None:
+    by_path = await made(house)
+    if kind == "json":
+        said = {"model": "small", **ASKED}
+        valid(said, route(KEPT, "post")["requestBody"]["content"][JSON]["schema"])
+        answer = await house.client.post(KEPT, json=said)
+    else:
+        fields = {"model": "small", "method": "papernot", "request": json.dumps({"parameters": QUICK})}
+        files = [("image", ("a.png", base64.b64decode(image))) for image in IMAGES]
+        answer = await house.client.post(KEPT, data=fields, files=files)
+    assert answer.status_code == 202, answer.text
+    valid(answer.json(), route(KEPT, "post")["responses"]["202"]["content"][JSON]["schema"])
+    assert answer.headers["location"] == f"/api/v1/jobs/{answer.json()['id']}"
+    await house.do(answer.json()["id"])
+    result = (await house.client.get(f"/api/v1/jobs/{answer.json()['id']}")).json()["result"]
+    assert result["results"] == by_path["results"]
+    assert result["summary"]["curve"] == by_path["summary"]["curve"]
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "code", "pointer"),
+    [
+        (ASKED, 422, "BAD_PARAMETER", "/model"),
+        ({**ASKED, "model": 3}, 422, "BAD_PARAMETER", "/model"),
+        ({**ASKED, "model": None}, 422, "BAD_PARAMETER", "/model"),
+        ({**ASKED, "model": "nobody"}, 404, "NOT_FOUND", None),
+        ({**ASKED, "model": "small", "modell": 1}, 422, "BAD_PARAMETER", "/modell"),
+    ],
+    ids=["missing", "a number", "null", "unknown", "another name"],
+)
+async def test_a_model_that_the_body_does_not_name_is_refused(
+    house: House, said: dict[str, Any], status: int, code: str, pointer: str | None
+) -> None:
+    problem = assert_problem(await house.client.post(KEPT, json=said), status, code)
+    assert [error["pointer"] for error in problem.get("errors", [])] == ([pointer] if pointer else [])
+
+
+async def test_a_form_names_it_once(house: House) -> None:
+    files = [("image", ("a.png", base64.b64decode(image))) for image in IMAGES]
+    answer = await house.client.post(KEPT, data={"model": ["small", "small"]}, files=files)
+    assert "model is given 2 times" in assert_problem(answer, 422, "BAD_PARAMETER")["detail"]
+
+
+async def test_an_operation_of_a_path_takes_no_model(house: House) -> None:
+    answer = await house.client.post(SUBSTITUTE, json={**ASKED, "model": "small"})
+    assert_problem(answer, 422, "BAD_PARAMETER")

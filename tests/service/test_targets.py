@@ -108,7 +108,7 @@ async def test_a_target_is_a_model_that_is_asked_when_somebody_asks_it(
     (result,) = said["results"]
     assert result["prediction"]["index"] == expected.argmax()
     assert result["prediction"]["probability"] == pytest.approx(expected.max(), rel=1e-6)
-    assert said["answered_by"]["forward"] == f"classify at {server.url}/v1/label"
+    assert said["answered_by"]["forward"] == "classify at the target shop"
     assert len(server.images) == 1
     await classify(client, picture())
     assert len(server.images) == 1  # it is in the journal of the target

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import torch.nn as nn
 from structlog.testing import capture_logs
 
 from rakinglight.errors import (
@@ -18,6 +19,7 @@ from rakinglight.errors import (
     NotAnImage,
     NotFound,
     RakinglightError,
+    RateLimited,
     StorageAway,
     TooLarge,
 )
@@ -30,6 +32,7 @@ from service.black_box.budget import Reservation
 from service.database.pages import Page
 from service.database.schema import reservations
 from service.keys import Caller, Keyring
+from tests.networks import network_of
 from tests.service.conftest import House
 from tests.service.in_process import break_database
 from tests.service.pictures_at_hand import noise, png
@@ -235,15 +238,30 @@ async def test_an_alarm_is_counted_and_logged_once(house: House, monkeypatch: py
 
 
 async def test_a_noticed_key_may_be_slowed_down(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(black_box, "SLOW_S", 0.2)
+    monkeypatch.setattr(budget_module, "SLOW_S", 0.2)
+    monkeypatch.setattr(budget_module, "watch", lambda *_: (Notice(1.25, True, 105), False))
     who = await caller(house, response="slow")
     loop = asyncio.get_running_loop()
-    for noticed, least, most in ((None, 0.0, 5.0), ({"at": 0, "queries": 1, "score": 1}, 0.6, 5.6)):
-        assert who.key is not None
-        object.__setattr__(who.key, "noticed", noticed)
-        begun = loop.time()
-        await classify(house, who, *PICTURES)
-        assert least <= loop.time() - begun <= most
+    await classify(house, who)
+    begun = loop.time()
+    await asyncio.gather(*(classify(house, who, PICTURES[i]) for i in range(3)))
+    assert 0.6 <= loop.time() - begun <= 5.6
+    with pytest.raises(RateLimited, match="turn"):
+        await classify(house, who, *PICTURES, deadline_s=0.3)
+    plain = await caller(house, response="log")
+    begun = loop.time()
+    await asyncio.gather(*(classify(house, plain, *PICTURES) for _ in range(3)))
+    assert loop.time() - begun < 1.8
+
+
+MANY = network_of("many", nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 1001)), (3, 6, 6))
+
+
+@pytest.mark.parametrize("networks", [[MANY]], ids=["many"])
+async def test_of_a_model_with_more_classes_than_are_named_the_best_are_shown(house: House) -> None:
+    for view in ("full", "rounded"):
+        told = await classify(house, await caller(house, view=view), model="many")
+        assert len(told.predictions[0]) == 1000
 
 
 async def test_what_is_over_is_swept_without_a_process_that_does_jobs(

@@ -14,7 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from rakinglight.errors import BudgetSpent, Conflict, Expired, RateLimited, TooLarge, Unauthenticated
-from service.black_box.budget import LEASE_S, Found, Reservation, Told
+from rakinglight.noticing import Notice
+from service.black_box import budget as budget_module
+from service.black_box.budget import LEASE_S, SLOW_S, SLOWEST_S, Found, Reservation, Told
 from service.black_box.ledger import Asked
 from service.database.schema import ledger, reservations, watches
 from service.keys import KeptKey
@@ -251,6 +253,91 @@ def test_a_copyist_is_noticed_once_and_stopped_where_the_operator_wants_that(pro
     process.keys.revoke(key.id)
     with process.database.reading() as connection:
         assert connection.execute(sa.select(watches).where(watches.c.key == key.id)).all() == []
+
+
+def seems(monkeypatch: pytest.MonkeyPatch, *alarms: bool) -> None:
+    """From now on each commit's detector says the next of `alarms`."""
+    said = iter(alarms)
+    monkeypatch.setattr(budget_module, "watch", lambda *_: (Notice(1.25, next(said), 105), False))
+
+
+def test_an_alarm_stops_what_is_under_way_beside_it_and_does_not_end_by_itself(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = process.key(response="refuse", budget=10)
+    rooms = [process.budget.reserve(asked(key, i), key) for i in range(3)]
+    seems(monkeypatch, True, False, False)
+    for i, room in enumerate(rooms):
+        assert isinstance(room, Reservation)
+        if i == 0:
+            process.budget.commit(room, asked(key, i), key, found(asked(key, i)))
+            continue
+        with pytest.raises(RateLimited, match="stopped") as refused:
+            process.budget.commit(room, asked(key, i), key, found(asked(key, i)))
+        assert refused.value.retry_after_s is None
+    assert process.budget.remaining(key.id) == 9
+    with pytest.raises(RateLimited, match="stopped"):
+        process.budget.reserve(asked(key, 9), key)
+    noticed = process.keys.get(key.id)["noticed"]
+    assert (noticed["times"], noticed["over"]) == (1, False)
+
+
+def test_an_alarm_that_is_over_is_remembered_until_it_is_cleared(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = process.key(response="log")
+    seems(monkeypatch, True, True, False, False, True)
+    kept = []
+    for i in range(5):
+        process.clock.now += 10
+        spend(process, key, asked(key, i))
+        kept.append(process.keys.get(key.id)["noticed"])
+    assert [(each["times"], each["over"]) for each in kept] == [
+        (1, False), (1, False), (1, True), (1, True), (2, False),
+    ]  # fmt: skip
+    assert len({each["at"] for each in kept}) == 1
+    assert process.keys.clear(key.id)["noticed"] is None
+
+
+def test_a_slowed_key_s_requests_stand_in_one_row(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = process.key(response="slow")
+    seems(monkeypatch, True)
+    spend(process, key, asked(key, 0))
+    waits = []
+    for i in range(20):
+        room = process.budget.reserve(asked(key, i + 1), key)
+        assert isinstance(room, Reservation)
+        waits.append(room.wait_s)
+    assert waits == [SLOW_S * (i + 1) for i in range(20)]
+    with pytest.raises(RateLimited, match="turn") as refused:
+        process.budget.reserve(asked(key, 99), key)
+    assert refused.value.retry_after_s == SLOWEST_S
+    process.clock.now += 1
+    assert isinstance(process.budget.reserve(asked(key, 100), key), Reservation)
+    process.clock.now -= 3600  # a clock that is set back
+    room = process.budget.reserve(asked(key, 101, 102), key)
+    assert isinstance(room, Reservation) and room.wait_s == 2 * SLOW_S
+    with pytest.raises(RateLimited):
+        process.budget.reserve(asked(key, 103), key, patience_s=1.0)
+
+
+def test_a_clock_that_is_set_back_blocks_no_key_with_a_rate(process: Process) -> None:
+    key = process.key(rate=4)
+    spend(process, key, asked(key, 1, 2, 3, 4))
+    process.clock.now -= 0.5  # of another process
+    with pytest.raises(RateLimited) as refused:
+        process.budget.reserve(asked(key, 5), key)
+    assert refused.value.retry_after_s == 60.0
+    process.clock.now -= 3600
+    assert isinstance(process.budget.reserve(asked(key, 5), key), Reservation)
+
+
+def test_a_key_may_wait_for_its_first_top_up(process: Process) -> None:
+    key = process.key(budget=0)
+    with pytest.raises(BudgetSpent):
+        process.budget.reserve(asked(key, 1), key)
+    process.keys.top_up(key.id, 1)
+    assert spend(process, key, asked(key, 1)).remaining == 0
 
 
 def test_a_copyist_s_answers_are_rounded_harder_where_the_operator_wants_that(process: Process) -> None:

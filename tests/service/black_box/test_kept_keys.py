@@ -66,10 +66,11 @@ def test_a_key_that_may_do_more_has_no_view(process: Process) -> None:
         pytest.param({"scopes": []}, BadParameter, "scopes is empty", id="no scopes"),
         pytest.param({"view": "all"}, BadParameter, "'all' is no view", id="no such view"),
         pytest.param({"response": "shout"}, BadParameter, "'shout' is no response", id="no such response"),
-        pytest.param({"budget": 0}, BadParameter, "budget is 0; it is from 1", id="an empty budget"),
+        pytest.param({"budget": -1}, BadParameter, "budget is -1; it is from 0", id="a budget below 0"),
         pytest.param({"budget": True}, BadParameter, "budget is True", id="a budget that is no number"),
         pytest.param({"rate": -1}, BadParameter, "rate is -1", id="a rate below 0"),
-        pytest.param({"budget": 10**13}, BadParameter, "from 1 to 1000000000000", id="more than a database counts"),
+        pytest.param({"budget": 10**13}, BadParameter, "from 0 to 1000000000000", id="more than a database counts"),
+        pytest.param({"top_k": 0}, BadParameter, "top_k is 0", id="a view of no class"),
         pytest.param({"top_k": 1001}, BadParameter, "top_k is 1001", id="more classes than a reply has"),
         pytest.param({"expires_at": 1.0}, BadParameter, "not to come", id="an end that is past"),
         pytest.param({"expires_at": float("nan")}, BadParameter, "not to come", id="an end that is no time"),
@@ -151,5 +152,11 @@ def test_what_was_noticed_is_forgotten(process: Process, tmp_path: Path) -> None
     with process.database.transaction() as connection:
         noticed = {"at": process.clock.now, "queries": 105, "score": 1.25}
         connection.execute(sa.update(keys).where(keys.c.id == key.id).values(noticed=noticed))
-    assert process.keys.get(key.id)["noticed"] == {"at": "2027-01-15T08:00:00.000Z", "queries": 105, "score": 1.25}
+    assert process.keys.get(key.id)["noticed"] == {
+        "at": "2027-01-15T08:00:00.000Z",
+        "queries": 105,
+        "score": 1.25,
+        "times": 1,
+        "over": False,
+    }
     assert process.keys.clear(key.id)["noticed"] is None

@@ -3,17 +3,20 @@
 import io
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from rakinglight.errors import NotFound
 from service.ask import Ask
 from service.black_box import ledger as ledger_module
 from service.black_box.ledger import Asked, Ledger
 from service.database.pages import Page
+from service.database.schema import ledger as ledger_table
 from service.settings import Settings
 from tests.service.black_box.conftest import NUMBERS, Process
 from tests.service.black_box.test_budget import MODEL, asked, spend
@@ -81,6 +84,43 @@ def test_pages_and_the_export_tell_the_same_in_opposite_order(
     assert list(process.ledger.export(key=key.name, operation="attack")) == entries[1::-1]
     assert list(process.ledger.export(key=key.name, since=process.clock.now)) == entries[1::-1]
     assert list(process.ledger.export(key="nobody")) == []
+
+
+def test_answers_are_kept_small_and_read_by_nobody_who_does_not_show_them(
+    process: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, what = process.key(), asked(None, 1, again="large")
+    answer = [{"index": i, "label": f"some label {i}", "probability": 1 / (i + 3.3)} for i in range(1000)]
+    with process.database.transaction() as connection:
+        process.ledger.write(connection, replace(what, key=key.id, caller=key.name), charged=True, answers=[answer])
+    with process.database.reading() as connection:
+        size = sa.func.length(sa.type_coerce(ledger_table.c.answer, sa.LargeBinary))
+        assert connection.scalar(sa.select(size).where(ledger_table.c.key == key.id)) < 20_000
+        assert connection.scalar(sa.select(ledger_table.c.answer).where(ledger_table.c.key == key.id)) == answer
+    read: list[str] = []
+    sa.event.listen(process.database.engine, "before_cursor_execute", lambda *said: read.append(said[2]))
+    assert len(list(process.ledger.export(key=key.id))) == 1
+    assert len(process.ledger.pages(Page(), key=key.id)["entries"]) == 1
+    assert not [statement for statement in read if "answer" in statement]
+
+
+def test_a_large_sweep_lets_others_write_in_between_and_leaves_no_large_log(
+    keeping: Process, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger_module, "BATCH", 2)
+    monkeypatch.setattr(ledger_module, "MANY", 8)
+    name = f"caller-{next(NUMBERS)}"
+    for _ in range(4):
+        attack(keeping, name=name)
+    begun: list[int] = []
+    transaction = keeping.database.transaction
+    monkeypatch.setattr(keeping.database, "transaction", lambda: (begun.append(1), transaction())[1])
+    assert keeping.ledger.sweep(keeping.clock.now + 100) >= 8
+    assert len(begun) >= 6
+    assert keeping.ledger.pages(Page(), key=name)["entries"] == []
+    url = keeping.database.engine.url
+    if url.get_backend_name() == "sqlite":
+        assert Path(f"{url.database}-wal").stat().st_size == 0
 
 
 @pytest.fixture

@@ -2558,14 +2558,18 @@ class Key(_message.Message):
     def __init__(self, id: _Optional[str] = ..., name: _Optional[str] = ..., scopes: _Optional[_Iterable[str]] = ..., view: _Optional[_Union[View, str]] = ..., top_k: _Optional[int] = ..., budget: _Optional[int] = ..., spent: _Optional[int] = ..., rate: _Optional[int] = ..., response: _Optional[_Union[KeyResponse, str]] = ..., noticed: _Optional[_Union[KeyNotice, _Mapping]] = ..., created_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., revoked_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class KeyNotice(_message.Message):
-    __slots__ = ("at", "queries", "score")
+    __slots__ = ("at", "queries", "score", "times", "over")
     AT_FIELD_NUMBER: _ClassVar[int]
     QUERIES_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
+    TIMES_FIELD_NUMBER: _ClassVar[int]
+    OVER_FIELD_NUMBER: _ClassVar[int]
     at: _timestamp_pb2.Timestamp
     queries: int
     score: float
-    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queries: _Optional[int] = ..., score: _Optional[float] = ...) -> None: ...
+    times: int
+    over: bool
+    def __init__(self, at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., queries: _Optional[int] = ..., score: _Optional[float] = ..., times: _Optional[int] = ..., over: bool = ...) -> None: ...
 
 class ListKeysRequest(_message.Message):
     __slots__ = ("page_size", "page_token")
