@@ -63,7 +63,7 @@ class BlackBox(InProcess):
         super().__init__()
         self.target = target
         self._line = line_to(target, patience=patience, timeout=timeout)
-        self._how = {"timeout": timeout, "patience": patience, "canaries": canaries}
+        self._how: dict[str, Any] = {"timeout": timeout, "patience": patience, "canaries": canaries}
         self._journal = Journal(Path(journal) if journal else None)
         self._oracles: dict[str, Oracle] = {}
 
