@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import os
-import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -154,22 +153,27 @@ async def test_what_is_wrong_elsewhere_is_told_as_that(
     server.instead = [Reply({}, 503)] * 20
     away = await classify(client, picture(2))
     assert (away.status_code, away.json()["code"]) == (503, "ORACLE_AWAY")
-    assert "open-sesame" not in fault.text + away.text
+    await asyncio.sleep(1.1)
+    server.instead = [Reply({}, 302, {"Location": "http://elsewhere.example/"})]
+    sent = await classify(client, picture(3))
+    assert (sent.status_code, sent.json()["code"]) == (502, "ORACLE_FAULT")
+    for told in (fault.text, away.text, sent.text):
+        assert "shop" in told
+        assert not any(word in told for word in ("open-sesame", server.url, "elsewhere.example"))
 
 
 async def test_a_target_that_hangs_holds_nobody_else_up(
     client: httpx2.AsyncClient, server: Server, small_convolution: Network
 ) -> None:
-    server.instead = [Reply({"results": [probabilities(np.zeros(4))]}, seconds=3.0)]
+    server.instead = [Reply({"results": [probabilities(np.zeros(4))]}, seconds=5.0)]
     hanging = asyncio.create_task(classify(client, picture(3)))
     while not server.posts:
         await asyncio.sleep(0.02)
-    begun = time.monotonic()
     channels, height, width = small_convolution.card.input_shape
     own = encoded(np.zeros((height, width, channels), np.uint8))
     answer = await client.post(f"/api/v1/models/{small_convolution.card.name}/classify", json={"images": [own]})
     assert answer.status_code == 200
-    assert time.monotonic() - begun < 2
+    assert not hanging.done()
     assert (await hanging).status_code == 200
 
 

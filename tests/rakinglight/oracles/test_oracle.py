@@ -27,6 +27,7 @@ from rakinglight.errors import (
     OracleChanged,
     OracleFault,
     RakinglightError,
+    RateLimited,
     Unauthenticated,
 )
 from rakinglight.oracles import UNNAMED, Counts, open_oracle
@@ -153,23 +154,68 @@ def test_what_helps_by_waiting_is_waited_for(server: Server, trouble: Reply, cou
 def test_a_spent_budget_is_said_at_once(server: Server) -> None:
     with opened(server) as oracle:
         server.instead = [Reply({"code": "BUDGET_SPENT", "detail": "3 are left, and 4 were sent."}, 429)] * 3
-        begun = time.monotonic()
         with pytest.raises(BudgetSpent, match="3 are left, and 4 were sent"):
             oracle.answer(rows(4))
-        assert time.monotonic() - begun < 0.5
         assert len(server.posts) == 2
         server.instead = []
         assert oracle.answer(rows(3)).shape == (3, 4)
 
 
+def test_a_key_that_was_stopped_is_told_so_and_does_not_ask_on(server: Server) -> None:
+    with opened(server, patience=60.0) as oracle:
+        oracle.answer(rows(1))
+        before = len(server.posts)
+        server.instead = [Reply({"code": "RATE_LIMITED", "detail": "This key was stopped."}, 429)] * 3
+        with pytest.raises(RateLimited, match="This key was stopped"):
+            oracle.answer(rows(4, seed=1))
+        assert len(server.posts) == before + 1
+
+
+def test_tries_that_may_each_be_charged_are_few(server: Server) -> None:
+    with opened(server, patience=60.0) as oracle:
+        oracle.answer(rows(1))
+        before = len(server.posts)
+        server.instead = [Reply({"detail": "broken"}, 500)] * 10
+        with pytest.raises(OracleAway, match="3 tries"):
+            oracle.answer(rows(4, seed=1))
+        assert len(server.posts) == before + 3
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply({"code": [], "detail": {"a": 1}}, 400),
+        Reply({"code": {}, "detail": 3}, 429, {"Retry-After": "0"}),
+        Reply([1, 2], 403),
+        Reply({"results": 1}, 200, {"X-Query-Budget-Remaining": "9" * 5000}),
+    ],
+)
+def test_members_of_any_kind_are_no_fault_of_ours(server: Server, reply: Reply) -> None:
+    with opened(server, patience=1.0) as oracle:
+        oracle.answer(rows(1))
+        server.instead = [reply] * 20
+        with pytest.raises(RakinglightError) as raised:
+            oracle.answer(rows(4, seed=1))
+        assert raised.value.code != "INTERNAL"
+
+
+def test_what_a_terminal_would_obey_is_not_quoted(server: Server) -> None:
+    with opened(server) as oracle:
+        oracle.answer(rows(1))
+        server.instead = [Reply({"code": "FORBIDDEN", "detail": "\x1b]0;owned\x07 no"}, 403)]
+        with pytest.raises(Forbidden) as raised:
+            oracle.answer(rows(4, seed=1))
+        assert "no" in raised.value.detail
+        assert not any(ord(character) < 32 for character in raised.value.detail)
+
+
 def test_longer_than_it_is_worth_is_not_waited(server: Server) -> None:
     with opened(server, patience=2.0) as oracle:
         server.instead = [Reply({"code": "RATE_LIMITED", "detail": "Tomorrow."}, 429, {"Retry-After": "86400"})]
-        begun = time.monotonic()
         with pytest.raises(OracleAway, match="is asked too much") as away:
             oracle.answer(rows(1))
         assert away.value.retry_after_s == 86400
-        assert time.monotonic() - begun < 1
+        assert len(server.posts) == 2
 
 
 def test_an_oracle_that_is_down_is_given_up_and_goes_on_where_it_was(server: Server, tmp_path: Path) -> None:
@@ -208,12 +254,12 @@ def test_who_trickles_is_not_waited_for() -> None:
         with contextlib.suppress(OSError):
             while True:
                 connection, _ = listening.accept()
-                talking.append(threading.Thread(target=trickle, args=(connection,)))
+                talking.append(threading.Thread(target=trickle, args=(connection,), daemon=True))
                 talking[-1].start()
 
     talking: list[threading.Thread] = []
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        accepting = threading.Thread(target=accept)
+        accepting = threading.Thread(target=accept, daemon=True)
         accepting.start()
         begun = time.monotonic()
         with pytest.raises(OracleAway, match=r"has not answered within 0.5 s \(1 try in"):
@@ -316,11 +362,9 @@ def test_an_oracle_that_failed_is_not_asked_by_everybody_in_turn(server: Server)
         with pytest.raises(OracleAway):
             oracle.answer(rows(1))
         sent = len(server.posts)
-        begun = time.monotonic()
         for seed in range(5):
             with pytest.raises(OracleAway):
                 oracle.answer(rows(1, seed=seed))
-        assert time.monotonic() - begun < 0.2
         assert len(server.posts) == sent
 
 
