@@ -1,5 +1,7 @@
 """What every test may ask for: real photographs, real networks, and small ones to do by hand."""
 
+import contextlib
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,12 @@ REPOSITORY = Path(__file__).parents[1]
 
 #: What scikit-image carries in its wheel, so that no test needs a network.
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "retina", "rocket")
+
+
+def pytest_configure() -> None:
+    """Hear Ctrl-C: who is started by a script in the background ignores it, and so would all that is started here."""
+    with contextlib.suppress(ValueError):  # not in the main thread: then somebody else runs the tests
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
