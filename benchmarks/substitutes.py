@@ -16,14 +16,13 @@ from statistics import mean
 from typing import Any
 
 import numpy as np
-import torch
 
 from benchmarks.campaign import Array, Result, engine_of, finish, growing, one_after_another, show
 from benchmarks.universals import photographs
 from model_store.digits import pictures
 from rakinglight.engine import Engine
-from rakinglight.queries import Scores
 from rakinglight.question import Question
+from rakinglight.views import Seen
 
 LENET, LITE0 = "lenet5-digits", "efficientnet-lite0"
 #: Of each figure the mean over these, with which nothing was chosen.
@@ -33,23 +32,11 @@ EPSILONS = (0.1, 0.2)
 BUDGET, CROPS, CROP = 2_000, 240, 224
 
 
-class LabelsAlone:
-    """A network's answers with nothing but the label in them."""
-
-    def __init__(self, scorer: Any) -> None:
-        self.scorer, self.name = scorer, f"labels of {scorer.name}"
-
-    def forward(self, rows: torch.Tensor, layers: tuple[str, ...] = ()) -> Scores:
-        """1 for the label and 0 for every other class."""
-        logits = self.scorer.forward(rows, layers).logits
-        return Scores(torch.nn.functional.one_hot(logits.argmax(1), logits.shape[1]).to(logits))
-
-
 @cache
 def labels_alone(model: str) -> Engine:
     """An engine with `model`, which tells labels; gradients are there for the white box beside it."""
     network = engine_of(model).networks[model]
-    told = replace(network, forward=LabelsAlone(network.forward), card=replace(network.card, tells="labels"))
+    told = replace(network, forward=Seen(network.forward, "label"), card=replace(network.card, tells="labels"))
     return Engine([told])
 
 
