@@ -15,8 +15,10 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from fcntl import LOCK_EX, flock
 from hashlib import file_digest
 from pathlib import Path
 from shutil import copyfile, copyfileobj
@@ -75,18 +77,34 @@ def ensure(names: Sequence[str], home: Path, say: Say) -> list[Path]:
     """
     archives = [home / "archives" / f"{check_name(name)}.mar" for name in names]
     for name, archive in zip(names, archives, strict=True):
-        record = Record.read(archive)
-        if archive.exists() and (record is None or record.holds()):
+        if _is_current(archive):
             continue
-        say(f"{'Renewing' if archive.exists() else 'Building'} the archive of {name} ...")
-        arguments = record.arguments if record else (name,)
-        command = [sys.executable, "-m", "model_store", "build", *arguments, "--home", str(home)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command
-        if done.returncode:
-            raise BadParameter(f"The archive of {name} could not be built. {done.stderr.strip()}")
-        for line in done.stdout.splitlines():
-            say(line)
+        with _alone(archive):
+            if _is_current(archive):  # somebody else was as early, and has built it meanwhile
+                continue
+            record = Record.read(archive)
+            say(f"{'Renewing' if archive.exists() else 'Building'} the archive of {name} ...")
+            arguments = record.arguments if record else (name,)
+            command = [sys.executable, "-m", "model_store", "build", *arguments, "--home", str(home)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command
+            if done.returncode:
+                raise BadParameter(f"The archive of {name} could not be built. {done.stderr.strip()}")
+            for line in done.stdout.splitlines():
+                say(line)
     return archives
+
+
+def _is_current(archive: Path) -> bool:
+    record = Record.read(archive)
+    return archive.exists() and (record is None or record.holds())
+
+
+@contextmanager
+def _alone(archive: Path) -> Iterator[None]:
+    archive.parent.mkdir(parents=True, exist_ok=True)
+    with archive.with_suffix(".lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 def pack(folder: Path, name: str, version: str, home: Path, record: Record) -> Path:

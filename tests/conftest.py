@@ -11,12 +11,14 @@ from torch import nn
 
 # Before the peers that import torchvision themselves: this one import declares what its CPU build lacks.
 import rakinglight.vision  # noqa: F401
+from model_store.build import ensure
 from rakinglight.network import Network
 from tests.live_service import live_service  # noqa: F401  one service for the whole session
 from tests.networks import network_of
 from tests.postgres import database_url, postgres  # noqa: F401  a server for the whole session
 
 REPOSITORY = Path(__file__).parents[1]
+HOME = REPOSITORY / ".rakinglight"
 
 #: What scikit-image carries in its wheel, so that no test needs a network.
 PHOTOGRAPHS = ("astronaut", "chelsea", "coffee", "hubble_deep_field", "retina", "rocket")
@@ -26,6 +28,12 @@ def pytest_configure() -> None:
     """Hear Ctrl-C: who is started by a script in the background ignores it, and so would all that is started here."""
     with contextlib.suppress(ValueError):  # not in the main thread: then somebody else runs the tests
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Build the archives once, before there are processes of tests that would all need them at the same moment."""
+    if not hasattr(session.config, "workerinput"):
+        ensure(["lenet5-digits", "efficientnet-lite0"], HOME, print)
 
 
 @pytest.fixture(scope="session")
@@ -39,11 +47,7 @@ def photographs() -> dict[str, np.ndarray[Any, Any]]:
 @pytest.fixture(scope="session")
 def archive_store() -> Path:
     """The home of this checkout, with the archives of `lenet5-digits` and `efficientnet-lite0` in it."""
-    from model_store.build import ensure
-
-    home = REPOSITORY / ".rakinglight"
-    ensure(["lenet5-digits", "efficientnet-lite0"], home, print)
-    return home
+    return HOME
 
 
 @pytest.fixture(scope="session")
