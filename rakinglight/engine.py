@@ -28,10 +28,11 @@ from typing import Any, TypeVar
 import torch
 
 from rakinglight import passes
+from rakinglight.backends.representation import network_of
 from rakinglight.errors import BadParameter, DeadlineExceeded, InternalError, RakinglightError
 from rakinglight.network import Network
 from rakinglight.passes import Seat
-from rakinglight.queries import Algorithm, Compute, Gradient, Progress, Query, Scores, Slope, Stopped
+from rakinglight.queries import Algorithm, Compute, Forward, Gradient, Progress, Query, Scores, Slope, Stopped
 from rakinglight.run import Cancelled, Cost, Run
 
 __all__ = ["Cancelled", "Cost", "Counts", "Engine", "Run"]
@@ -220,12 +221,13 @@ class Engine:
 
     def _refusal(self, run: Run[Any], query: Query) -> Exception | None:
         """Why `query` is not taken up, if it is not."""
-        if query.network is not None and query.network not in self.networks:
+        if isinstance(query.network, str) and query.network not in self.networks:
             return InternalError(f"No network {query.network!r} is loaded.")
         network = self._network(query)
         if not len(query):
             return InternalError(f"{query} asks about no rows; ask about one at least.")
-        if (isinstance(query, Gradient) or query.randomized) and network.gradient is None:
+        short = isinstance(query, Forward) and query.short
+        if (isinstance(query, Gradient) or short or query.randomized) and network.gradient is None:
             return BadParameter(f"{network.card.name} {network.no_gradients}")
         if tuple(query.rows.shape[-3:]) != network.card.input_shape:
             return InternalError(f"{query} does not fit {network.card.name}, which takes {network.card.input_shape}.")
@@ -310,7 +312,11 @@ class Engine:
         return run.query
 
     def _network(self, query: Query) -> Network:
-        return next(iter(self.networks.values())) if query.network is None else self.networks[query.network]
+        if query.network is None:
+            return next(iter(self.networks.values()))
+        if isinstance(query.network, str):
+            return self.networks[query.network]
+        return network_of(query.network, tuple(query.rows.shape[-3:]))
 
     def _read_mail(self) -> None:
         with suppress(Empty):

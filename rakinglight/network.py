@@ -64,16 +64,23 @@ class Backend(Scorer, Protocol):
     def gradient(
         self,
         rows: Tensor,
-        objective: Callable[[Tensor], Tensor],
+        objective: Callable[[Any], Tensor],
         *,
+        at: tuple[str, ...] = (),
         wrt: str | None = None,
         rules: Sequence[Rule] = (),
     ) -> Slope:
         """The objective of each row, and its derivative by the row or by what the layer `wrt` puts out.
 
+        at     layers: the objective is of their outputs, {layer: [n, ...]}, the pass ends there, and the logits of the
+               answer are [n, 0]
         rules  one a row; none at all is the standard rule for all of them. Raises BadParameter where there is another
                rule and nothing in the network to which it would apply
         """
+        ...
+
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, short: bool = False) -> Scores:
+        """As every Scorer; where it is to be `short`, the pass ends at the last of `layers`, and logits are [n, 0]."""
         ...
 
     def randomized(self, share: float) -> Backend:

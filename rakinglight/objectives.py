@@ -1,12 +1,13 @@
-"""What is differentiated: one scalar per row, made of that row's logits alone.
+"""What is differentiated: one scalar per row, made of that row's logits alone, or of what its layers put out.
 
-Every objective takes logits [n, K] and gives [n]. An algorithm climbs it: more of a score is more of the class, more
-of the cross-entropy is further from it. `-J` descends.
+Every objective here takes logits [n, K] and gives [n]. An algorithm climbs it: more of a score is more of the class,
+more of the cross-entropy is further from it. `-J` descends.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -22,6 +23,12 @@ class Objective(Protocol):
     """A scalar of each row: [n, K] -> [n], differentiable, no row touching another."""
 
     def __call__(self, logits: Tensor) -> Tensor: ...
+
+
+class LayerObjective(Protocol):
+    """A scalar of each row, made of what layers put out: {layer: [n, ...]} -> [n]."""
+
+    def __call__(self, outputs: Mapping[str, Tensor]) -> Tensor: ...
 
 
 @dataclass(frozen=True)

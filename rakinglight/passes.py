@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from rakinglight.network import Network
-from rakinglight.queries import Forward, Gradient, Query, Scores, Slope
+from rakinglight.queries import Forward, Gradient, Query, Scores, Slope, rows_of
 from rakinglight.rows import Lazy, Patched, made
 from rakinglight.run import Run
 
@@ -43,7 +44,11 @@ def key(query: Query, network: Network) -> tuple[object, ...]:
     The backward rule is not in it: that is each row's own. Patches that are answered without whole passes go alone,
     with what is known of their base.
     """
-    how = query.layers if isinstance(query, Forward) else query.wrt if isinstance(query, Gradient) else None
+    how: tuple[object, ...] = ()
+    if isinstance(query, Forward):
+        how = query.layers, query.short
+    elif isinstance(query, Gradient):
+        how = query.at, query.wrt
     alone = id(query) if network.incremental(query) else None
     return network.card.name, type(query), how, query.randomized, alone, tuple(query.rows.shape[-3:]), query.rows.dtype
 
@@ -93,12 +98,15 @@ def _whole(seats: Sequence[Seat], rows: Tensor, network: Network) -> Scores | Sl
     """The answer of one whole pass of `rows`, which are those of all `seats` and padding."""
     query = seats[0].query
     if isinstance(query, Forward):
+        if query.short:
+            return network.differentiator(query).forward(rows, query.layers, short=True)
         return network.scorer(query).forward(rows, query.layers)
     assert isinstance(query, Gradient)
     rules = [seat.query.rule for seat in seats if isinstance(seat.query, Gradient) for _ in range(len(seat))]
     rules += ["standard"] * (len(rows) - len(rules))
     backend = network.differentiator(query)
-    return backend.gradient(rows, lambda logits: side_by_side(seats, logits), wrt=query.wrt, rules=rules)
+    objective = partial(side_by_side, seats, len(rows))
+    return backend.gradient(rows, objective, at=query.at, wrt=query.wrt, rules=rules)
 
 
 def _padded(rows: Tensor, count: int) -> Tensor:
@@ -106,11 +114,14 @@ def _padded(rows: Tensor, count: int) -> Tensor:
     return torch.cat([rows, rows[-1:].expand(count - len(rows), *rows.shape[1:])]) if count > len(rows) else rows
 
 
-def side_by_side(seats: Sequence[Seat], logits: Tensor) -> Tensor:
-    """The objectives of several runs as one, [n]: each is of its own rows alone, and padding is worth nothing."""
+def side_by_side(seats: Sequence[Seat], n: int, said: Any) -> Tensor:
+    """The objectives of several runs as one, [n]: each is of its own rows alone, and padding is worth nothing.
+
+    said  what all n rows came to: logits [n, K], or the outputs of layers
+    """
     values, at = [], 0
     for seat in seats:
         assert isinstance(seat.query, Gradient)
-        values.append(seat.query.values(logits[at : at + len(seat)], seat.start, seat.stop))
+        values.append(seat.query.values(rows_of(said, at, at + len(seat)), seat.start, seat.stop))
         at += len(seat)
-    return torch.cat([*values, logits.new_zeros(len(logits) - at)])
+    return torch.cat([*values, values[0].new_zeros(n - at)])

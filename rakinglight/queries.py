@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from rakinglight.objectives import Objective
+    from rakinglight.objectives import LayerObjective, Objective
+    from rakinglight.representations import Representation
     from rakinglight.rows import Lazy
 
 #: How a gradient g passes back through an activation f at x.
@@ -57,13 +58,14 @@ class Query:
     """What is asked of a network about some rows.
 
     rows        [n, C, H, W], or one image [C, H, W], or rows yet to be made
-    network     its name; None is the one that the engine was asked about
+    network     its name; None is the one that the engine was asked about. Or a representation (`representations`),
+                which takes rows of any size: its code stands where a network's logits do
     seen        whether the rows are as the network sees them already: no view is put before it
     randomized  the share of its layers with weights, from the last on, that have random ones instead; 0 is none
     """
 
     rows: Tensor | Lazy
-    network: str | None = field(default=None, kw_only=True)
+    network: str | Representation | None = field(default=None, kw_only=True)
     seen: bool = field(default=False, kw_only=True)
     randomized: float = field(default=0.0, kw_only=True)
 
@@ -83,9 +85,13 @@ class Query:
 
 @dataclass(frozen=True, eq=False)
 class Forward(Query):
-    """Ask for the logits of `rows` and, where named, the activations of `layers`."""
+    """Ask for the logits of `rows` and, where named, the activations of `layers`.
+
+    short  whether the pass ends at the last of the `layers`: then there are no logits, [n, 0]
+    """
 
     layers: tuple[str, ...] = ()
+    short: bool = field(default=False, kw_only=True)
 
     def __repr__(self) -> str:
         return f"Forward({', '.join([_shape(self.rows), *self.layers])})"
@@ -96,26 +102,33 @@ class Gradient(Query):
     """Ask for d objective / d rows, or for the derivative by what a layer puts out.
 
     objective  of every row, or a sequence: each row's own
+    at         the layers whose outputs the objective is made of, {layer: [n, ...]}, in place of the logits. The pass
+               ends at the last of them: a layer near the image costs a fraction of a whole pass. There are no logits
     wrt        the layer; None is the rows themselves
     rule       how the gradient passes back through activations
     """
 
-    objective: Objective | Sequence[Objective]
+    objective: Objective | LayerObjective | Sequence[Objective | LayerObjective]
+    at: tuple[str, ...] = field(default=(), kw_only=True)
     wrt: str | None = field(default=None, kw_only=True)
     rule: Rule = field(default="standard", kw_only=True)
 
-    def values(self, logits: Tensor, start: int, stop: int) -> Tensor:
-        """The objective of rows `start` to `stop`, [n], whose logits these are."""
+    def values(self, said: Any, start: int, stop: int) -> Tensor:
+        """The objective of rows `start` to `stop`, [n].
+
+        said  what these rows came to: their logits [n, K], or the outputs of the layers `at`
+        """
         from torch import cat
 
         if not isinstance(self.objective, Sequence):
-            return self.objective(logits)
+            return self.objective(said)
         own = self.objective[start:stop]
-        return cat([objective(logits[i : i + 1]) for i, objective in enumerate(own)])
+        return cat([objective(rows_of(said, i, i + 1)) for i, objective in enumerate(own)])
 
     def __repr__(self) -> str:
         several = isinstance(self.objective, Sequence)
         said = [_shape(self.rows), "an objective a row" if several else str(self.objective)]
+        said += [f"at {', '.join(self.at)}"] if self.at else []
         said += [f"wrt {self.wrt}"] if self.wrt else []
         said += [self.rule] if self.rule != "standard" else []
         return f"Gradient({', '.join(said)})"
@@ -180,7 +193,7 @@ class Scores(NamedTuple):
 
 class Slope(NamedTuple):
     """The answer to `Gradient`: the objective [n], its derivative, of the rows' shape or of the layer's output, and the
-    logits [n, K], which the pass had to make anyway.
+    logits [n, K], which the pass had to make anyway; [n, 0] where it ended before.
     """
 
     objective: Tensor
@@ -216,6 +229,13 @@ class Stopped(Exception):
     def __init__(self, reason: Literal["deadline", "rows"]) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+def rows_of(said: Any, start: int, stop: int) -> Any:
+    """Rows `start` to `stop` of logits [n, K], or of the outputs of layers, {layer: [n, ...]}."""
+    if isinstance(said, Mapping):
+        return {layer: output[start:stop] for layer, output in said.items()}
+    return said[start:stop]
 
 
 def _shape(rows: Tensor | Lazy) -> str:

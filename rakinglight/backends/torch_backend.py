@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.func import functional_call
 from rakinglight.backends.accompanied import accompany, lonely_layers
 from rakinglight.backends.randomized import random_weights
 from rakinglight.backends.rules import Ruled
+from rakinglight.errors import BadParameter
 from rakinglight.network import Known
 from rakinglight.queries import Rule, Scores, Slope
 
@@ -71,27 +73,31 @@ class TorchBackend:
     def __repr__(self) -> str:
         return f"<TorchBackend {type(self.module.network).__name__}, {self.name}>"
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
-        with torch.no_grad(), self._listening(layers) as heard:
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, short: bool = False) -> Scores:
+        with torch.no_grad(), self._listening(layers, short=short) as heard:
             logits = self._logits(self._place(rows))
         return Scores(logits.to(rows), {layer: heard[layer].contiguous().to(rows) for layer in layers})
 
     def gradient(
         self,
         rows: Tensor,
-        objective: Callable[[Tensor], Tensor],
+        objective: Callable[[Any], Tensor],
         *,
+        at: tuple[str, ...] = (),
         wrt: str | None = None,
         rules: Sequence[Rule] = (),
     ) -> Slope:
         x = self._place(rows).requires_grad_()
         ruled = Ruled(rules) if any(rule != "standard" for rule in rules) else nullcontext()
-        with self._listening((wrt,) if wrt else ()) as heard, ruled:
+        layers = tuple(dict.fromkeys([*at, *([wrt] if wrt else [])]))
+        with self._listening(layers, short=bool(at)) as heard, ruled:
             logits = self._logits(x)
-            values = objective(logits)
-            at = heard[wrt] if wrt else x
+            values = objective({layer: heard[layer] for layer in at} if at else logits)
+            if not values.requires_grad:
+                detail = f"What {' and '.join(at)} puts out has no derivative by the image; name another layer."
+                raise BadParameter.at("/parameters/layer", detail)
             # The rows do not interact, so the gradient of the sum holds each row's own.
-            (g,) = torch.autograd.grad(values.sum(), at)
+            (g,) = torch.autograd.grad(values.sum(), heard[wrt] if wrt else x)
         return Slope(values.detach().to(rows), g.contiguous().to(rows), logits.detach().to(rows))
 
     def randomized(self, share: float) -> TorchBackend:
@@ -106,21 +112,27 @@ class TorchBackend:
         return self._randomized[share]
 
     def _logits(self, x: Tensor) -> Tensor:
-        logits: Tensor = functional_call(self.module, self._weights, (x,)) if self._weights else self.module(x)
+        """The logits of x; [n, 0] where the pass ended before."""
+        try:
+            logits: Tensor = functional_call(self.module, self._weights, (x,)) if self._weights else self.module(x)
+        except _Enough:
+            return x.new_zeros(len(x), 0)
         return logits
 
     def _place(self, rows: Tensor) -> Tensor:
         return rows.detach().to(self.device, self.dtype, memory_format=torch.channels_last)
 
     @contextmanager
-    def _listening(self, layers: tuple[str, ...]) -> Iterator[dict[str, Tensor]]:
-        """Hooks on `layers` that are gone when the pass is."""
+    def _listening(self, layers: tuple[str, ...], *, short: bool = False) -> Iterator[dict[str, Tensor]]:
+        """Hooks on `layers` that are gone when the pass is; where it is `short`, they end it."""
         heard: dict[str, Tensor] = {}
 
         def ear(layer: str) -> Callable[[nn.Module, object, Tensor], Tensor]:
             def hear(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
                 # What goes on is a copy: torchvision's residual blocks write over what a layer has said.
                 heard[layer] = output
+                if short and len(heard) == len(layers):
+                    raise _Enough
                 return output.clone()
 
             return hear
@@ -132,6 +144,10 @@ class TorchBackend:
         finally:
             for hook in hooks:
                 hook.remove()
+
+
+class _Enough(Exception):
+    """Ends a pass: all that it is for has been heard."""
 
 
 def best_device() -> torch.device:
