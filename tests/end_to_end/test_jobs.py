@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from tests.end_to_end.test_serve import PNG, Service, assert_gone, running, serving
+from tests.live_service import PATIENCE
 from tests.postgres import Postgres
 from tests.service.jobs.conftest import newer
 
@@ -178,7 +179,7 @@ def test_of_two_on_one_database_the_other_takes_over(homes: Homes, alone: str, s
             first.process.kill()
             begun = time.monotonic()
             second.until(lambda: job_of(second, job)["attempts"] == 2)
-            assert time.monotonic() - begun < TAKEOVER_S + 4
+            assert time.monotonic() - begun < TAKEOVER_S + 4 * PATIENCE
             found = ended(second, job)["result"]["results"]
             assert found == [json.loads(alone)["results"][0]] * 8
 

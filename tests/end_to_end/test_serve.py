@@ -27,6 +27,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import REPOSITORY
+from tests.live_service import PATIENCE
 
 
 class Service:
@@ -43,7 +44,7 @@ class Service:
         self.said.extend(iter(self.process.stdout.readline, ""))
 
     def until_it_says(self, words: str, seconds: float) -> re.Match[str]:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while time.monotonic() < end and self.process.poll() is None:
             if found := re.search(words, "".join(self.said)):
                 return found
@@ -66,13 +67,13 @@ class Service:
         return [root, *root.children(recursive=True)]
 
     def until(self, happens: Callable[[], bool], seconds: float = 30) -> None:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while not happens():
             assert time.monotonic() < end, "".join(self.said)
             time.sleep(0.05)
 
     def until_it_counts(self, line: str, seconds: float = 10) -> None:
-        end = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE * seconds
         while time.monotonic() < end:
             with urllib.request.urlopen(self.url + "/metrics") as answer:
                 if line in answer.read().decode():

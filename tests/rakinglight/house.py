@@ -21,7 +21,7 @@ from tests.service.in_process import InProcessEngine, doing_jobs, storage_in
 KEY = "a-key-for-a-test-long-enough"
 
 
-def until(true: Callable[[], bool], seconds: float = 10) -> None:
+def until(true: Callable[[], bool], seconds: float = 40) -> None:
     """Wait until `true()`; fail after `seconds`."""
     end = time.monotonic() + seconds
     while not true():

@@ -228,7 +228,7 @@ def statuses(database: Database) -> dict[str, str]:
         return {row[0]: row[1] for row in connection.execute(sa.text(f"SELECT workflow_uuid, status FROM {table}"))}
 
 
-def until(happens: Callable[[], Any], seconds: float = 15.0) -> None:
+def until(happens: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not happens():
         assert time.monotonic() < end
