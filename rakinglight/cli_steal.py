@@ -17,24 +17,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
-from rakinglight import eight_bit, pictures, reply
-from rakinglight.archives import read_card
+from rakinglight import defenses, reply
 from rakinglight.catalogue import operation
 from rakinglight.cli_images import Given, read_images, true_labels
 from rakinglight.client import Client
+from rakinglight.defenses import Chain
 from rakinglight.errors import BadParameter, RakinglightError
-from rakinglight.images import decode
 from rakinglight.jobs import ServiceJob
-from rakinglight.options import options
+from rakinglight.options import options, taken_apart, value
 from rakinglight.parameters import as_fraction
-from rakinglight.reports.theft import TELLS, Findings, Sample, Watch, page
-from rakinglight.results import Attack, Share, is_reference
+from rakinglight.reports.theft import TELLS, Findings, Watch, page
+from rakinglight.results import Share, is_reference
 from rakinglight.tables import table
 from rakinglight.terminal import (
     AsJson,
@@ -96,8 +93,17 @@ Defended = Annotated[
         "--defended", help="With --compare-views: a defended model of the same classes.", show_default="MODEL-robust"
     ),
 ]
-#: Images that the report shows.
-SAMPLES = 6
+Defense = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defense",
+        help="With --compare-views: what an image passes before this model sees it, in this order: names, or objects "
+        "with a name. The same attack is made on the model behind that.",
+        metavar="<list>",
+        callback=taken_apart(value),
+        show_default=False,
+    ),
+]
 #: Seconds that an attack may take that nobody else waits for.
 PATIENT_S = 7 * 86_400.0
 
@@ -120,6 +126,7 @@ def _command() -> Callable[..., None]:
         out: Out = None,
         compare_views: CompareViews = None,
         defended: Defended = None,
+        defense: Defense = None,
         view: View = None,
         seed: Seed = 0,
         deadline: Deadline = None,
@@ -138,6 +145,11 @@ def _command() -> Callable[..., None]:
             journal = (out or Path()) / f"{model}.journal"
         with taught(context, _farewell(local=local, journal=journal)):
             _check(local=local, elsewhere=elsewhere, view=view, compare_views=compare_views, report=report, out=out)
+            wanted = local and view is None and report is not None if compare_views is None else compare_views
+            chain = _chain(defense)
+            if (defended or chain) and not wanted:
+                name = "--defense" if chain else "--defended"
+                raise BadParameter(f"{name} is priced where views are; give --report FILE.html and --compare-views.")
             taken = read_images(images)
             parameters = {name: value for name, value in given.items() if value not in (None, [])}
             if "labels" not in parameters and (labels := true_labels(taken)):
@@ -161,8 +173,7 @@ def _command() -> Callable[..., None]:
                     typer.echo(left, err=True)
                 files = _kept(answers, model, out)
                 if report:
-                    wanted = local and view is None if compare_views is None else compare_views
-                    compared = theft.compared(answers, defended) if wanted else {}
+                    compared = theft.compared(answers, defended, chain) if wanted else {}
                     how_typed = {"command": _typed(context), "host": _host(local, context)}
                     found = theft.findings(answers, compared, counts, **how_typed)
                     report.parent.mkdir(parents=True, exist_ok=True)
@@ -256,8 +267,8 @@ class Stealing:
             "--max-queries divides a budget between learning and judging beforehand."
         )
 
-    def compared(self, answers: Sequence[Any], defended: str | None) -> dict[str, Any]:
-        """What other views would have cost. A black box is asked as many queries more."""
+    def compared(self, answers: Sequence[Any], defended: str | None, chain: Chain) -> dict[str, Any]:
+        """What other views and defences would have cost. A black box is asked as many queries more."""
         from rakinglight.reports.comparison import Asked, compared
 
         if self.service:
@@ -265,7 +276,7 @@ class Stealing:
         say("comparing views: --no-compare-views leaves that out")
         other = defended or self._robust()
         asked = Asked(self.model, self.images, self.asked)
-        found = compared(self.client, asked, whole_of(answers), other, say)
+        found = compared(self.client, asked, whole_of(answers), other, say, chain)
         return {"priced": found.priced, "searched": found.searched}
 
     def _robust(self) -> str | None:
@@ -294,6 +305,8 @@ class Stealing:
 
         counts  what had been sent when the answers were there
         """
+        from rakinglight.reports.samples import samples
+
         whole = whole_of(answers)
         summary, described = whole["summary"], self.client.model(self.model).describe()
         watched, why_not = self._watched(whole)
@@ -304,41 +317,12 @@ class Stealing:
             host=host,
             exposed=_exposed(described, summary),
             asked=counts,
-            samples=self._samples(whole),
+            samples=samples(self.client, self.model, self.taken, whole),
             watched=watched,
             not_watched=why_not,
             commands=[command] if compared.get("priced") else [],
             **compared,
         )
-
-    def _samples(self, whole: Mapping[str, Any]) -> list[Sample]:
-        """What FGSM makes on the substitute of the first held-out images, and what both say of it.
-
-        The model is asked about these pictures, a few more than the attack counts. None where it answers no more.
-        """
-        from rakinglight import in_process
-
-        summary = whole["summary"]
-        archive, rights = summary.get("archive"), _right(self.taken, whole["results"])
-        if archive is None or is_reference(archive) or not rights:
-            return []
-        epsilon = min(whole["parameters"]["epsilons"])
-        with TemporaryDirectory() as home:
-            path = Path(home, "archives", f"{self.model}-substitute.mar")
-            path.parent.mkdir()
-            path.write_bytes(bytes(archive))
-            path = path.rename(path.with_stem(read_card(path).name))
-            with in_process.local(home) as client:
-                stolen, asked = client.model(path.stem), [self.images[i] for i in rights]
-                made = stolen.attack(asked, "fgsm", epsilon=epsilon)
-                try:
-                    after = self.client.model(self.model).classify([one.adversarial_png for one in made], top_k=1)
-                except RakinglightError:
-                    return []
-        return [
-            _sample(one, image, str(whole["results"][i]["prediction"]["label"]), said.prediction.label)
-            for i, one, image, said in zip(rights, made, asked, after, strict=True)
-        ]
 
     def _watched(self, whole: Mapping[str, Any]) -> tuple[list[Watch], str]:
         """What the detectors make of the queries; else why they have not seen them."""
@@ -378,6 +362,14 @@ def _check(
         raise BadParameter(f"{report} is no HTML file; give --report FILE.html.")
     if out and out.exists() and not out.is_dir():
         raise BadParameter(f"{out} is there and no folder; give another --out.")
+
+
+def _chain(said: list[Any] | None) -> Chain:
+    """The chain of defences that `--defense` names. Raises BadParameter."""
+    try:
+        return Chain(defenses.read(said or []))
+    except ValueError as fault:
+        raise BadParameter(f"--defense is {said}: {fault}.") from None
 
 
 def _farewell(*, local: bool, journal: Path | None) -> str:
@@ -500,38 +492,6 @@ def _exposed(described: Mapping[str, Any], summary: Mapping[str, Any]) -> list[t
         ("Gradients", gradients),
         ("The attacker's own", f"{summary['seeds']} images, and a network of another kind ({summary['architecture']})"),
     ]
-
-
-def _right(taken: Sequence[Given], results: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The first held-out images that the model had right, by place; all count where their class is not known."""
-    found = []
-    for i, (one, result) in enumerate(zip(taken, results, strict=True)):
-        said = result["prediction"]
-        if not result["seed"] and one.label in (None, said["index"], said["label"]):
-            found.append(i)
-    return found[:SAMPLES]
-
-
-def _sample(made: Attack, image: Any, before: str, after: str) -> Sample:
-    """A picture that was made on the substitute, beside the image.
-
-    before, after  what the model says of the two
-    """
-    clean, changed = _pixels(image), np.asarray(made.adversarial)
-    clean = clean[..., None] if clean.ndim == 2 else clean
-    changed = changed[..., None] if changed.ndim == 2 else changed
-    change, factor = pictures.amplified(clean, changed)
-    small = min(clean.shape[:2]) < pictures.READABLE // 2
-    drawn = [pictures.to_png(pictures.from_pixels(pixels)) for pixels in (clean, changed)]
-    substitute = made.before.label, made.after.label
-    return Sample(drawn[0], drawn[1], pictures.to_png(change), factor, (before, after), substitute, small)
-
-
-def _pixels(image: Any) -> Any:
-    """uint8 [H, W, C] of an image in any of its forms."""
-    if isinstance(image, bytes):
-        return decode(image)
-    return image if image.dtype == np.uint8 else eight_bit.from_float(image)
 
 
 def _key(image: Any) -> bytes:

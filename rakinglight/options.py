@@ -99,9 +99,9 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
             if get_origin(read) is list:  # a list of lists, one at a time
                 return list[str], {"parser": listed, "metavar": "<list>"}
             if get_origin(read) is Literal:  # typer knows lists, and choices, and no list of choices
-                return list[str], {"metavar": either(get_args(read)), "callback": _taken_apart(str)}
+                return list[str], {"metavar": either(get_args(read)), "callback": taken_apart(str)}
             as_what = value if "parser" in how else read
-            return list[str], {"metavar": "<list>", "callback": _taken_apart(as_what)}
+            return list[str], {"metavar": "<list>", "callback": taken_apart(as_what)}
         case [one] if one in (bool, int):
             return one, {}
         case [one] if one in (float, str):  # 8/255 is a number too
@@ -124,16 +124,16 @@ def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
     return choice
 
 
-def _taken_apart(read: Callable[[str], Any]) -> Callable[[list[str] | None], list[Any] | None]:
+def taken_apart(read: Callable[[str], Any]) -> Callable[[list[str] | None], list[Any] | None]:
     """A callback that reads each of the values that an option was given, one at a time or with commas between them."""
 
-    def taken_apart(given: list[str] | None) -> list[Any] | None:
+    def read_each(given: list[str] | None) -> list[Any] | None:
         try:
             return given and [one for text in given for one in _parts(text, read)]
         except ValueError as fault:
             raise typer.BadParameter(str(fault)) from None
 
-    return taken_apart
+    return read_each
 
 
 def _parts(text: str, read: Callable[[str], Any]) -> list[Any]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from rakinglight.algorithms.square import any_row
+from rakinglight.example import Example
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.objectives import Goal, Margin, Objective
@@ -13,6 +14,12 @@ from rakinglight.queries import Algorithm, Forward, Progress, State, wave
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+#: Said of an image that stayed where it was.
+FLAT = (
+    "Every estimate of the gradient was 0, and the image is untouched: noise of sigma {:g} changes no score. Take a "
+    "larger sigma where images are rounded; where scores are, square, or hop_skip_jump, which needs labels alone."
+)
 
 
 def nes(
@@ -29,7 +36,7 @@ def nes(
     sigma: Sigma = 0.001,
     step_size: TenthStepSize = None,
     momentum: Momentum = 0.9,
-) -> "Algorithm[Tensor]":
+) -> "Algorithm[Tensor | Example]":
     """Steps up a gradient that is estimated from the scores of noisy copies, each projected back onto the ball.
 
     Ilyas, Engstrom, Athalye and Lin, "Black-box Adversarial Attacks with Limited Queries and Information", ICML 2018,
@@ -44,7 +51,8 @@ def nes(
     state   from which to go on, as its Progress had it
     accept  takes a row [C, H, W] that reaches the goal, or gives None for it: then it goes on. What it asks itself is
             not counted among the queries
-    Returns an image of x's shape, within epsilon of x, pixels in [0, 1].
+    Returns an image of x's shape, within epsilon of x, pixels in [0, 1]. It is x, with a `note`, where every estimate
+    was 0, as behind a view that rounds by more than sigma changes.
     """
     from torch import cat
 
@@ -74,4 +82,5 @@ def nes(
         x_t = x_t + eta * ball.direction(g_t)
         x_t = (x + ball.project(x_t - x, eps)).clamp(0, 1)
         yield Progress(spent, queries, L_best, best=x_best, state={"x_t": x_t, "g_t": g_t, "noise": noise.state})
-    return x_best
+    flat = spent > 1 and not (g_t.any() or (x_t != x).any())
+    return Example(x, {"note": FLAT.format(sigma)}) if flat else x_best

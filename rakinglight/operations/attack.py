@@ -144,7 +144,7 @@ def attack(
         if fools:
             result["success"] = False
         result["note"] = f"epsilon {epsilon:g} is under 1/255, one grey level: no other 8-bit picture is in that ball."
-    elif epsilon is not None and picture.distance["l0"] == 0:
+    elif epsilon is not None and picture.distance["l0"] == 0 and "note" not in result:
         result["note"] = (
             f"Rounded to grey levels nothing is left of the perturbation; epsilon {epsilon:g} is too small."
         )

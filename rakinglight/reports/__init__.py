@@ -3,6 +3,7 @@
 lines.py     line charts as SVG
 theft.py     what it took to steal a model: the page of `rakinglight steal`
 recording.py, stream.py    the queries of an attack, and the detectors run over them
+samples.py   images, and what is made of them on the substitute
 views.py, comparison.py    the same model, shown less or defended: what that would have cost
 templates/   the pages' HTML and CSS
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from rakinglight.catalogue import operation
 from rakinglight.client import Client
+from rakinglight.defenses import Chain
 from rakinglight.errors import CallerError, NotFound
 from rakinglight.reports.theft import VIEWS, Priced, Searched
-from rakinglight.reports.views import through
+from rakinglight.reports.views import NONE, said, through
 from rakinglight.views import KNOWN
 
 #: The search that a view allows, and the queries of each image that it is given.
@@ -43,14 +44,20 @@ class Comparison:
 
 
 def compared(
-    client: Client, asked: Asked, reply: Mapping[str, Any], defended: str | None, say: Callable[[str], None]
+    client: Client,
+    asked: Asked,
+    reply: Mapping[str, Any],
+    defended: str | None,
+    say: Callable[[str], None],
+    chain: Chain = NONE,
 ) -> Comparison:
-    """The attack and the searches through every view that can be known, and on the `defended` model by labels.
+    """The attack and the searches through every view that can be known, and by labels on what is defended.
 
     client    of models that run in this process, or are asked from it
     reply     of the attack itself, which is not made again
     defended  another model with the same classes; None for none
     say       told what comes next
+    chain     defences that the model itself is put behind; an empty one for none
     """
     summary = reply["summary"]
     known = KNOWN[summary["tells"]]
@@ -73,19 +80,21 @@ def compared(
             curve = summary["curve"] if done else _attacked(seen, asked, asked.model, view)
             priced.append(Priced(name, learns_from, curve))
             searched.append(_searched(seen, asked, asked.model, view, held_out, epsilon, view))
-    if defended:
-        more = _defended(client, asked, defended, held_out, epsilon, say)
+    others = [(defended, NONE, f"of {defended}")] if defended else []
+    others += [(asked.model, chain, f"behind {said(chain)}")] if chain else []
+    for model, before, name in others:
+        say(f"{name}: the attack, and a search")
+        more = _defended(client, asked, model, before, held_out, epsilon, f"label, {name}")
         priced += more.priced
         searched += more.searched
     return Comparison(priced, searched)
 
 
 def _defended(
-    client: Client, asked: Asked, model: str, held_out: Sequence[int], epsilon: float, say: Callable[[str], None]
+    client: Client, asked: Asked, model: str, chain: Chain, held_out: Sequence[int], epsilon: float, name: str
 ) -> Comparison:
-    name = f"label, of {model}"
-    with through("label", client) as seen:
-        say(f"{model}: the attack, and a search")
+    """The attack and a search on another model, or behind a chain, by labels."""
+    with through("label", client, chain, asked.options.get("seed") or 0) as seen:
         try:
             curve = _attacked(seen, asked, model, "label")
             found = _searched(seen, asked, model, "label", held_out, epsilon, name)

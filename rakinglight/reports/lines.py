@@ -17,7 +17,7 @@ LEFT, TOP, RIGHT, BOTTOM = 44, 14, 388, 222  # of the axes
 #: Units that the whiskers of neighbouring lines stand apart, so that none hides another.
 ASIDE = 3.0
 #: Lines that a chart can tell apart by dash and mark as well as by colour.
-STYLES = 4
+STYLES = 5
 #: From a value on each axis to units of the chart.
 Place = Callable[[float, float], tuple[float, float]]
 
@@ -156,7 +156,7 @@ def _drawn(
 
 
 def _mark(style: int, x: float, y: float) -> Markup:
-    """A point of a line: disc, square, triangle or ring."""
+    """A point of a line: disc, square, triangle, ring or diamond."""
     drawn = Markup('<path class="mark s{}" d="{}"/>')
     match style:
         case 0:
@@ -165,6 +165,8 @@ def _mark(style: int, x: float, y: float) -> Markup:
             return drawn.format(style, f"M{x - 3:.1f} {y - 3:.1f}h6v6h-6z")
         case 2:
             return drawn.format(style, f"M{x:.1f} {y - 4:.1f}l4 7h-8z")
+        case 4:
+            return drawn.format(style, f"M{x:.1f} {y - 4.4:.1f}l4.4 4.4l-4.4 4.4l-4.4 -4.4z")
         case _:
             return Markup('<circle class="mark hollow s{}" cx="{:.1f}" cy="{:.1f}" r="3.2"/>').format(style, x, y)
 

@@ -17,7 +17,7 @@ from rakinglight.audit.statistics import CONFIDENCE
 from rakinglight.audit.statistics import share as share_of
 from rakinglight.parameters import as_fraction
 from rakinglight.reports import percent, rendered
-from rakinglight.reports.lines import Chart, Line, Point
+from rakinglight.reports.lines import STYLES, Chart, Line, Point
 
 Share = Mapping[str, Any]
 
@@ -393,7 +393,7 @@ class Theft:
 
     @property
     def priced_chart(self) -> Chart | None:
-        known = [one for one in self._found.priced if one.curve][:4]
+        known = [one for one in self._found.priced if one.curve][:STYLES]
         lines = [Line(one.name, _points(one.curve, _agreement), style) for style, one in enumerate(known)]
         return Chart("Agreement by what is shown", "queries", lines, nearer=True) if len(lines) > 1 else None
 
@@ -401,7 +401,7 @@ class Theft:
     def query_charts(self) -> list[Chart]:
         """The share of images that each query attack has fooled after so many queries."""
         lines = []
-        for style, one in enumerate([one for one in self._found.searched if not one.unknown][:4]):
+        for style, one in enumerate([one for one in self._found.searched if not one.unknown][:STYLES]):
             lines.append(Line(f"{one.name}: {one.method}", list(_risen(one)), style))
         return [Chart("Fooled without a substitute", "queries an image", lines)] if lines else []
 

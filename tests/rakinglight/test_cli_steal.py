@@ -1,6 +1,7 @@
 """`rakinglight steal`: what is asked, what is kept, how it goes on, and what is refused before anything is asked."""
 
 import json
+import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typer.testing import CliRunner, Result
 from model_store import digits
 from rakinglight import cli, in_process, pictures
 from rakinglight.cli_images import read_images, true_labels
+from rakinglight.defenses import Chain, read
 from rakinglight.errors import BadParameter, CallerError, NotADataset
 from rakinglight.reports.comparison import Asked, compared
 from rakinglight.reports.recording import Recording, recorded
@@ -103,6 +105,35 @@ def test_a_black_box_is_asked_once_and_the_same_command_asks_nothing_again(
     assert len(server.images) - images <= 4  # canaries: whether it is who it was
 
 
+def test_what_was_sent_is_told_to_the_image_on_the_page_and_at_the_end(trees: Path, tmp_path: Path) -> None:
+    report = tmp_path / "page.html"
+    with serving(Server(ours(label_view))) as server:
+        busy = Reply({"code": "OVERLOADED", "detail": "Full."}, 503, {"Retry-After": "0"})
+        server.instead = [None, busy, Reply(None)]
+        shown = asked_of(server, trees, "--report", report, "--out", tmp_path)
+        assert shown.exit_code == 0, shown.output
+        told = told_counts(shown)
+        answered = len(server.images)
+        again = asked_of(server, trees, "--out", tmp_path)
+    html = report.read_text(encoding="utf-8")
+    asked, *others, sent = (
+        int(images.replace(",", "")) for images in re.findall(r"<td>([\d,]+)</td><td>of the journal", html)
+    )
+    drawn = html.count('alt="the adversarial image"')  # of which the model was asked once more, for the page
+    assert others == [told["canaries"], told["lost"], told["retried"]]
+    assert told["lost"] > 0 < told["retried"]
+    assert sent == asked + sum(others)
+    assert answered - drawn <= asked + told["canaries"] <= answered == told["asked"] + told["canaries"]
+    assert "in all sessions" in again.stderr
+    assert told_counts(again) == {**told, "canaries": told["canaries"] + 4}  # whether it is who it was
+
+
+def told_counts(shown: Result) -> dict[str, int]:
+    """What a command has said of its queries, at its end."""
+    (line,) = [line for line in shown.stderr.splitlines() if line.startswith("asked ")]
+    return {name: int(count) for name, count in re.findall(r"(asked|canaries|lost|retried) (\d+)", line)}
+
+
 def test_a_black_box_that_fails_in_the_middle_leaves_what_it_said_and_how_to_go_on(trees: Path, tmp_path: Path) -> None:
     journal = tmp_path / "kept.journal"
     with serving(Server(ours(label_view))) as server:
@@ -138,6 +169,10 @@ def test_ctrl_c_says_how_to_go_on(trees: Path, tmp_path: Path, monkeypatch: pyte
         (("--local", "--view", "label", "--report", "r.html", "--compare-views"), "leave one of them out"),
         (("--local", "--compare-views"), "give --report"),
         (("--compare-views", "--report", "r.html"), "needs --local, or a black box"),
+        (("--local", "--defense", "jpeg"), "--defense is priced where views are; give --report"),
+        (("--local", "--report", "r.html", "--no-compare-views", "--defended", "x"), "--defended is priced where"),
+        (("--local", "--report", "r.html", "--defense", "jepg"), "did you mean 'jpeg'"),
+        (("--local", "--report", "r.html", "--defense", '{"name": "jpeg", "quality": 101}'), "quality of jpeg is 101"),
         (("--local", "--report", "page.pdf"), "is no HTML file"),
         (("--local", "--out", __file__), "no folder"),
         (("--local", "--black-box", "http://127.0.0.1:1"), "give one of the three"),
@@ -285,13 +320,15 @@ def test_each_view_and_the_defended_model_are_priced(home: Path, some_digits: Pa
             searches = {"label": ("hop_skip_jump", 150), "rounded": ("square", 40), "full": ("square", 40)}
             patch.setattr("rakinglight.reports.comparison.SEARCHES", searches)
             asked = Asked("lenet5-digits", images, options)
-            found = compared(client, asked, reply, "lenet5-digits-robust", lambda _: None)
-    names = ["label", "rounded", "full", "label, of lenet5-digits-robust"]
+            chain = Chain(read(["bit_depth", {"name": "median_blur", "window": 5}]))
+            found = compared(client, asked, reply, "lenet5-digits-robust", lambda _: None, chain)
+    behind = "label, behind bit_depth, then median_blur (window 5)"
+    names = ["label", "rounded", "full", "label, of lenet5-digits-robust", behind]
     assert [one.name.partition(":")[0] for one in found.priced] == names
     assert [one.name for one in found.searched] == names
     assert found.priced[0].curve == reply["summary"]["curve"]  # it was this view already
     assert all(one.curve and not one.unknown for one in found.priced)
-    assert [one.method for one in found.searched] == ["hop_skip_jump", "square", "square", "hop_skip_jump"]
+    assert [one.method for one in found.searched] == ["hop_skip_jump", *2 * ["square"], *2 * ["hop_skip_jump"]]
     assert all(len(one.needed) == 2 for one in found.searched)
 
 
@@ -303,8 +340,11 @@ def test_what_a_black_box_does_not_show_cannot_be_priced(
     monkeypatch.setattr("rakinglight.reports.comparison.SEARCHES", searches)
     report = tmp_path / "page.html"
     with serving(Server(ours(label_view))) as server:
-        shown = asked_of(server, trees, "--report", report, "--out", tmp_path, "--compare-views")
+        shown = asked_of(
+            server, trees, "--report", report, "--out", tmp_path, "--compare-views", "--defense", "bit_depth,jpeg"
+        )
     assert shown.exit_code == 0, shown.output
     html = report.read_text(encoding="utf-8")
     assert html.count("unknown: it tells labels, and nothing here can make more of them") == 4
+    assert html.count("<td>label, behind bit_depth, then jpeg</td>") == 2  # the attack, and a search
     assert server.url in html

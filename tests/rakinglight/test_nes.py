@@ -1,6 +1,7 @@
 """NES against what is known by hand: its estimate, its budget, its ball, its end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,15 @@ import torch
 from torch import Tensor
 
 from rakinglight.algorithms.nes import nes
+from rakinglight.engine import Engine, Run
+from rakinglight.example import Example
 from rakinglight.network import Network
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS, NormName
 from rakinglight.objectives import Goal
 from rakinglight.queries import Algorithm, Forward, Progress, Scores
+from rakinglight.question import Question
+from rakinglight.views import Seen
 from tests.plain import drive_all
 
 X = torch.full((1, 6, 5), 0.5, dtype=torch.float64)
@@ -120,6 +125,43 @@ def test_momentum_keeps_the_direction() -> None:
         return torch.cosine_similarity(moves[:-1], moves[1:]).mean()
 
     assert steps(0.9) > steps(0.0) + 0.3
+
+
+def test_where_no_score_changes_it_says_so_and_leaves_the_image() -> None:
+    asked, _, found = play(
+        nes(X, Goal(0), Noise(0), queries=40, n_samples=5), lambda rows: torch.full((len(rows),), -9.0)
+    )
+    assert isinstance(found, Example)
+    assert found.x is X
+    assert "noise of sigma 0.001 changes no score" in found.facts["note"]
+    assert sum(map(len, asked)) > 22  # a second estimate might have been another
+
+
+@pytest.mark.parametrize("said", [{"queries": 2}, {"epsilon": 0.0}, {"momentum": 0.0}])
+def test_an_image_that_stays_for_another_reason_has_no_such_note(said: dict[str, Any]) -> None:
+    """No estimate was made, the ball holds nothing else, or the last one alone was 0."""
+    waves: list[Any] = []
+
+    def once(rows: Tensor) -> Tensor:
+        waves.append(rows)
+        return plane(100)(rows) if "momentum" not in said or len(waves) < 3 else torch.full((len(rows),), -200.0)
+
+    _, _, found = play(nes(X, Goal(0), Noise(0), **{"queries": 40, "n_samples": 5, **said}), once)
+    assert isinstance(found, Tensor)
+
+
+def test_behind_a_view_that_rounds_the_reply_has_the_note(
+    lenet: Network, digits: tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+) -> None:
+    rounded = replace(lenet, forward=Seen(lenet.forward, "rounded"), gradient=None)
+    engine = Engine([rounded])
+    x = torch.from_numpy(digits[0][:20])
+    sure = digits[0][int(lenet.forward.forward(x.float() / 255).logits.softmax(1).amax(1).argmax())].transpose(1, 2, 0)
+    asked = Question("attack", lenet.card.name, sure, "nes", {"queries": 60, "epsilon": 0.3})
+    run: Run[Any] = engine.submit(asked.begin(engine.networks))
+    engine.run_until(lambda: run.over)
+    assert not run.result["success"]
+    assert run.result["note"].startswith("Every estimate of the gradient was 0")
 
 
 def test_on_digits_it_finds_what_a_ball_holds(

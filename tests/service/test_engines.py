@@ -1,6 +1,7 @@
 """Who boards, who waits, who is turned away, and what becomes of those whose worker died. The worker is played here."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -268,6 +269,18 @@ async def test_a_worker_that_never_answers_has_a_deadline(monkeypatch: pytest.Mo
     monkeypatch.setattr(boarding, "GRACE_S", 0.01)
     with pytest.raises(DeadlineExceeded):
         await answered(Boarding(PlayedWorker(never), Limits()), question(seconds=0.02))
+
+
+async def test_grace_of_its_own_is_shorter_or_longer_than_the_others() -> None:
+    async def late(worker: PlayedWorker, name: str) -> AsyncGenerator[Frame, None]:
+        await asyncio.sleep(0.1)
+        yield RESULT
+
+    assert await outcome(Boarding(PlayedWorker(late), Limits(), grace_s=5), question(seconds=0.01)) == "result"
+    begun = time.monotonic()
+    with pytest.raises(DeadlineExceeded):
+        await answered(Boarding(PlayedWorker(never), Limits(), grace_s=0.01), question(seconds=0.01))
+    assert time.monotonic() - begun < boarding.GRACE_S / 2
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -16,6 +16,7 @@ from rakinglight.errors import BadParameter
 from rakinglight.network import Network
 from service.core import Core
 from service.decode import DecodePool
+from service.engines import boarding
 from service.engines.boarding import Limits
 from service.engines.targets import WithTargets, target_files
 from service.keys import Keyring
@@ -175,6 +176,19 @@ async def test_a_target_that_hangs_holds_nobody_else_up(
     assert answer.status_code == 200
     assert not hanging.done()
     assert (await hanging).status_code == 200
+
+
+async def test_a_target_that_hangs_is_waited_for_less_long_than_an_engine(
+    client: httpx2.AsyncClient, engine: WithTargets, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grace = engine.targets["shop"].boarding
+    assert (grace.grace_s, boarding.GRACE_S) == (2.0, 12.0)
+    monkeypatch.setattr(grace, "grace_s", 0.2)
+    assert (await classify(client, picture())).status_code == 200  # the child is up
+    server.instead = [Reply({"results": [probabilities(np.zeros(4))]}, seconds=2.0)]
+    late = await classify(client, picture(4), deadline_s=0.2)
+    assert late.status_code == 504, late.text  # in 12 s there would be an answer
+    assert late.json()["code"] == "DEADLINE_EXCEEDED"
 
 
 async def test_what_asks_for_more_than_scores_is_refused(client: httpx2.AsyncClient, server: Server) -> None:

@@ -1,11 +1,12 @@
 """Line charts in a page: where a point lies, what an axis shows, and what a screen reader is told."""
 
 import re
+from importlib import resources
 from xml.etree import ElementTree
 
 import pytest
 
-from rakinglight.reports.lines import BOTTOM, LEFT, RIGHT, TOP, Chart, Line, Point, svg, ticks
+from rakinglight.reports.lines import BOTTOM, LEFT, RIGHT, STYLES, TOP, Chart, Line, Point, svg, swatch, ticks
 
 
 def elements(chart: Chart, name: str, kind: str) -> list[ElementTree.Element]:
@@ -52,6 +53,16 @@ def test_a_level_goes_right_across_and_a_curve_of_one_point_does_not() -> None:
     level = Chart("", "queries", [Line("white-box", [Point(0, 0.5)], 2, level=True), Line("it", [Point(10, 0.5)], 0)])
     drawn = [path.get("d") for path in elements(level, "path", "line")]
     assert drawn == [f"M{LEFT} {(TOP + BOTTOM) / 2:.1f}H{RIGHT}", f"M{RIGHT:.1f} {(TOP + BOTTOM) / 2:.1f}"]
+
+
+def test_every_style_has_a_mark_of_its_own_and_a_colour() -> None:
+    """Views and both kinds of defence are five lines of one chart."""
+    marks = {str(swatch(style)).partition('class="mark')[2].replace(f"s{style}", "") for style in range(STYLES)}
+    assert len(marks) == STYLES
+    styles = resources.files("rakinglight.reports").joinpath("templates/page.css").read_text(encoding="utf-8")
+    for style in range(STYLES):
+        assert styles.count(f"--s{style}: #") == 3  # by day, by night, on paper
+        assert f".line.s{style}" in styles
 
 
 def test_what_happens_at_an_x_is_marked_there_and_its_words_stay_inside() -> None:

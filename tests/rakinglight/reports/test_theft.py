@@ -127,6 +127,16 @@ def test_views_are_compared_by_the_queries_until_as_much_agreed() -> None:
     assert [one["until"] for one in theft.priced] == ["400", "not reached"]
 
 
+def test_a_defence_has_a_row_and_a_line_beside_all_views_and_a_defended_model() -> None:
+    name = "label, behind jpeg (quality 50)"
+    rows = findings().priced
+    whole = Theft(findings(priced=[*rows, Priced(name, "hard labels", ATTACK)]))
+    assert [one["name"] for one in whole.priced][-1] == name
+    assert whole.priced_chart is not None
+    assert [line.name for line in whole.priced_chart.lines] == [*(one.name for one in rows), name]
+    assert f"<td>{name}</td>" in page(findings(priced=[*rows, Priced(name, "hard labels", ATTACK)]))
+
+
 def test_of_a_search_the_median_is_that_of_the_images_it_fooled() -> None:
     theft = Theft(
         findings(
