@@ -21,7 +21,7 @@ import skimage.data
 import torch
 from torch import nn
 
-from benchmarks import attackers, contenders, service, ways
+from benchmarks import attackers, contenders, inversions, service, ways
 from benchmarks.contenders import Contender, Job, Pixels, Spent
 from benchmarks.explainers import POINTS, Sizes, explainers
 from model_store.build import ensure
@@ -74,6 +74,9 @@ def main() -> None:
     repetitions = 1 if options.quick else options.repetitions
     ensure([MODEL, ways.SMALL], HOME, print)
     rows: list[Row] = []
+    if options.inversions:
+        print(f"\n{machine(sizes)}\n\n{table(inverted(repetitions))}")
+        return
     with ExitStack() as stack:
         server = None
         if options.engine != "none":
@@ -91,12 +94,25 @@ def main() -> None:
             print(f"{len(entrants)} who attack at length, once each ...", flush=True)
             rows += compare(measure(entrants, pictures, 1))
     if not options.attacks:
+        rows += inverted(repetitions)
         rows += compare(measure(*ways.small(HOME), repetitions))
         if not options.quick:
             rows += compare(measure(*ways.large(), repetitions))
     print(f"\n{machine(sizes)}\n\n{table(rows)}")
     if options.json:
         options.json.write_text(json.dumps({"machine": facts(), "rows": [asdict(row) for row in rows]}, indent=1))
+
+
+def inverted(repetitions: int) -> list[Row]:
+    """Sixteen inversions at once beside one alone, of the small network and of the large one."""
+    small, large = (load_network(find_archives(HOME)[name], home=HOME) for name in (ways.SMALL, MODEL))
+    rows: list[Row] = []
+    for network, asked, pictures in (
+        (small, inversions.SMALL, inversions.of_digits(MANY)),
+        (large, inversions.LARGE, photographs(large.card)),
+    ):
+        rows += compare(measure(inversions.inversions(network, asked, MANY), pictures, repetitions))
+    return rows
 
 
 def loaded() -> tuple[Network, nn.Module]:
@@ -211,6 +227,9 @@ def machine(sizes: Sizes) -> str:
         "is proven, which no peer does; `floats alone` is without. torchattacks' takes the gradients of all classes; "
         "here it has a network of the ten likeliest. Not all find the same: ART's is sooner done where it goes further "
         "and torchattacks' may stay before the boundary until its steps are spent.\n"
+        f"`invert` takes {inversions.SMALL['steps']} steps at {inversions.SMALL['layer']} of {ways.SMALL}, and "
+        f"{inversions.LARGE['steps']} at {inversions.LARGE['layer']} of {MODEL}; each run has a caller, an image and "
+        "noise of its own.\n"
         "A model call is a row: rows went forward, and rows back are gradients taken of them.\n"
         "Who is 1.00 times as quick is who the others are compared with. All maps of one formula were found to be the "
         "same before anybody's time was taken."
@@ -235,6 +254,7 @@ def _options() -> argparse.Namespace:
         help="a look: one turn each, 100 masks, no vgg16; of the long attacks one image, and only by --attacks",
     )
     parser.add_argument("--attacks", action="store_true", help="the long attacks alone")
+    parser.add_argument("--inversions", action="store_true", help="the inversions alone, with no service")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     return parser.parse_args()
 

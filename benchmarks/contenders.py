@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +37,7 @@ with warnings.catch_warnings():
     from foolbox.attacks.deepfool import L2DeepFoolAttack
 
 Pixels = np.ndarray[Any, Any]
-Job = Literal["classify", "pgd", "sliding", "rise", "integrated_gradients", "pgd_40", "deepfool"]
+Job = Literal["classify", "pgd", "sliding", "rise", "integrated_gradients", "pgd_40", "deepfool", "invert"]
 
 EPS, ALPHA, STEPS = 8 / 255, 2 / 255, 10
 #: In the words of ours and Foolbox's.
@@ -95,8 +95,10 @@ class Asked:
     method: str | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
-    def of(self, model: str, picture: Pixels) -> Question:
-        return Question(self.operation, model, picture, self.method, self.parameters, seconds=math.inf)
+    def of(self, model: str, picture: Pixels, who: int = 0) -> Question:
+        """The question of one of many callers."""
+        asked = Question(self.operation, model, picture, self.method, self.parameters, seconds=math.inf)
+        return replace(asked, caller=f"caller {who}", seed=who)
 
 
 #: What a service is asked for, too.
@@ -108,7 +110,8 @@ def in_process(network: Network, job: Job, asked: Asked, images: int, name: str 
     engine = Engine([network])
 
     def work(pixels: Sequence[Pixels]) -> None:
-        runs = [engine.submit(asked.of(network.card.name, picture).begin(engine.networks)) for picture in pixels]
+        questions = [asked.of(network.card.name, picture, i) for i, picture in enumerate(pixels)]
+        runs = [engine.submit(question.begin(engine.networks)) for question in questions]
         engine.run_until(lambda: all(run.over for run in runs))
         for run in runs:
             _ = run.result  # raises what went wrong

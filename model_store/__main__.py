@@ -71,10 +71,16 @@ def show(home: Home = HOME) -> None:
 def train(
     name: Annotated[str, typer.Argument(help="A recipe whose weights are made here.")],
     detector: Annotated[bool, typer.Option("--detector", help="Its detector alone; the network stays.")] = False,
+    decoder: Annotated[
+        str, typer.Option(metavar="LAYER", help="Its decoder for this layer alone; the network stays.")
+    ] = "",
 ) -> None:
     """Train a network anew and, if it is as good as its recipe says, replace its weights and their digest."""
     from model_store import from_recipe
 
+    if decoder:
+        typer.echo(from_recipe.train_decoder(name, decoder))
+        return
     typer.echo(from_recipe.train(name, detector_only=detector))
 
 

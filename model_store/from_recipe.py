@@ -19,6 +19,7 @@ from rakinglight.archives import CARD, CODE, DETECTOR, GRAPH, WEIGHTS, find_reci
 from rakinglight.backends.onnx_backend import OnnxBackend
 from rakinglight.backends.torch_backend import Normalized
 from rakinglight.card import Card
+from rakinglight.decoder import Decoder, member
 from rakinglight.detector import Detector
 from rakinglight.errors import BadParameter, InternalError, NotFound, Unreadable, near
 from rakinglight.recipe import Recipe
@@ -67,12 +68,14 @@ def build(recipe: Recipe, file: Path, home: Path, say: Say, weights: Path | None
     """
     check_name(recipe.name)
     arguments = [str(file.resolve()), f"--name={recipe.name}"]
-    # A detector knows the codes of its own network only.
-    detector = (file.parent / recipe.detector).resolve() if recipe.detector and not weights else None
+    # Detectors and decoders know the codes of their own network only.
+    given = weights is not None
+    detector = (file.parent / recipe.detector).resolve() if recipe.detector and not given else None
     if weights:
         arguments.append(f"--weights={weights.resolve()}")
     else:
         weights = recipe.weights() if callable(recipe.weights) else (file.parent / recipe.weights).resolve()
+    decoders = {} if given else {layer: (file.parent / path).resolve() for layer, path in recipe.decoders.items()}
     network = filled(recipe, weights)
     with TemporaryDirectory() as name:
         folder = Path(name)
@@ -84,9 +87,13 @@ def build(recipe: Recipe, file: Path, home: Path, say: Say, weights: Path | None
             copyfile(checked(detector), folder / DETECTOR)
             about = Detector.from_bytes(detector.read_bytes()).fitting(card).about
             card = replace(card, detector=about.false_positive_rate)
+        for layer, decoder in decoders.items():
+            copyfile(checked(decoder), folder / member(layer))
+            Decoder.from_bytes(decoder.read_bytes()).fitting(card)
+        card = replace(card, decoders=tuple(decoders))
         (folder / CARD).write_text(card.to_json(), "utf-8")
         scores = _with_graph(network, card, folder / GRAPH)
-        sources = [file, weights, *([detector] if detector else [])]
+        sources = [file, weights, *([detector] if detector else []), *decoders.values()]
         archive = pack(folder, recipe.name, recipe.version, home, Record.of(arguments, sources))
     say(f"{archive}: {len(card.labels)} classes, {len(card.layers)} layers, {scores}.")
     return archive
@@ -249,6 +256,22 @@ def train(name: str, *, detector_only: bool = False) -> str:
         detector, figures = recipe.train_detector(network)
         said.append(_kept(detector.to_bytes(), (file.parent / recipe.detector).resolve(), figures))
     return "\n".join(said)
+
+
+def train_decoder(name: str, layer: str) -> str:
+    """Train a decoder for `layer` of the network `name` anew, and put it in place, with its digest.
+
+    Returns what came of it. Raises BadParameter.
+    """
+    ((file, recipe),) = find(name)
+    if recipe.train_decoder is None or layer not in recipe.decoders:
+        there = f"has decoders for {', '.join(recipe.decoders)}" if recipe.decoders else "has no decoder"
+        raise BadParameter(
+            f"The recipe of {name} {there}, and none for {layer!r}: name a layer with a path in its `decoders`."
+        )
+    weights = recipe.weights() if callable(recipe.weights) else (file.parent / recipe.weights).resolve()
+    decoder, figures = recipe.train_decoder(filled(recipe, weights), layer)
+    return _kept(decoder.to_bytes(), (file.parent / recipe.decoders[layer]).resolve(), figures)
 
 
 def _kept(data: bytes, path: Path, figures: Mapping[str, float]) -> str:

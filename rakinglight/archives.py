@@ -5,6 +5,7 @@
     network.py             the recipe that builds its module; absent where the network came as an ONNX file
     network.onnx           the same network for ONNX Runtime; it takes normalised pixels
     detector.safetensors   a detector of adversarial images (`rakinglight.detector`), where the recipe has one
+    decoder.LAYER.safetensors   a decoder of that layer's codes (`rakinglight.decoder`), where it has one
     rakinglight_handler.py, MAR-INF/MANIFEST.json    for TorchServe
 
 An archive holds code that a worker runs: only the operator puts archives where a worker finds them. What is checked
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from rakinglight.backends.torch_backend import TorchBackend
+    from rakinglight.decoder import Decoder
     from rakinglight.detector import Detector
     from rakinglight.network import Known, Network
     from rakinglight.recipe import Recipe
@@ -100,8 +102,9 @@ def load_network(path: Path, *, home: Path | None = None, device: str | None = N
             scorers.append(gradient)
         if card.detector is not None:
             detector = archive.detector(card)
+        decoders = {layer: archive.decoder(card, layer) for layer in card.decoders}
     network = _with_patches(Network.probed(card, scorers, gradient, known), gradient, known)
-    network = replace(network, detector=detector)
+    network = replace(network, detector=detector, decoders=decoders)
     told = {"forward": network.forward_ladder, "gradient": network.gradient_ladder}
     counts = "; ".join(f"{kind} {', '.join(map(str, ladder.counts))}" for kind, ladder in told.items() if ladder)
     log.info("%s: rows of a pass: %s", card.name, counts)  # few where the machine was busy when they were measured
@@ -176,6 +179,15 @@ class Archive:
         found = Detector.from_bytes(self.read(DETECTOR)).fitting(card)
         if found.about.false_positive_rate != card.detector:
             raise Unreadable(f"{DETECTOR} in {self.path} is not the one that its card speaks of; build it again.")
+        return found
+
+    def decoder(self, card: Card, layer: str) -> Decoder:
+        """The decoder of `layer` that `card` speaks of. Raises Unreadable where there is another, or none."""
+        from rakinglight.decoder import Decoder, member
+
+        found = Decoder.from_bytes(self.read(member(layer))).fitting(card)
+        if found.about.layer != layer:
+            raise Unreadable(f"{member(layer)} in {self.path} is for {found.about.layer}; build the archive again.")
         return found
 
     def module(self, card: Card, weights: bytes) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,9 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from rakinglight import pictures, reply
+from rakinglight.catalogue import OPERATIONS
 from rakinglight.errors import BadParameter, Unavailable
+from rakinglight.images import ENDINGS
 from rakinglight.wire import array_to_json
 
 Array = np.ndarray[Any, Any]
@@ -24,6 +27,9 @@ Reply = dict[str, Any]
 Image = str | Path | bytes | PillowImage.Image | Array
 #: The name of a method, of several, or None for the operation's first.
 Method = str | Sequence[str] | None
+
+#: How the base64 of an image file begins, or a data URL: no path does.
+_SENT = re.compile(r"data:image/|iVBORw0KGgo|/9j/[A-Za-z0-9+/]{60}|R0lGOD|UklGR|Qk[0-3][A-Za-z0-9+/]{60}")
 
 #: What the service takes as a deadline where none is given (`docs/`, settings).
 DEADLINE_S = 60.0
@@ -80,17 +86,22 @@ class Call:
     ) -> Call:
         """The call that these arguments mean.
 
-        images      one image, or a list; an array [n, ...] of four dimensions is a list
+        images      one image, or a list; an array [n, ...] of four dimensions is a list. None where a method needs none
         dataset     instead of images: the id of a dataset of the service, all of whose images are meant
         method      the operation's first, if it is None; a list has the map of each, side by side
         compare     instead of method: the maps to have side by side, as [{"method": "rise", "target": "lynx"}, ...]
         include     arrays and pictures that the answer brings, by name; None means all
         deadline_s  seconds for the work; an attack cut short answers with its best so far, marked partial
         max_rows    rows that an image may send through the network
-        parameters  those of the operation and the method
+        parameters  those of the operation and the method; what is a picture there comes as any image does
         """
         listed = isinstance(images, list | tuple) or (isinstance(images, np.ndarray) and images.ndim == 4)
         several: Any = images if listed else [images]
+        if len(several) == 0 and dataset is None:  # some methods need no image, and answer once
+            listed = False
+        given = {name: value for name, value in parameters.items() if value is not None}
+        if operation in OPERATIONS:
+            given |= {name: _pictures(given[name]) for name in OPERATIONS[operation].pictures.keys() & given.keys()}
         return Call(
             operation,
             model,
@@ -99,7 +110,7 @@ class Call:
             listed,
             version,
             method if method is None or isinstance(method, str) else tuple(method),
-            reply.to_json({k: v for k, v in parameters.items() if v is not None}),
+            reply.to_json(given),
             None if include is None else tuple(include),
             seed,
             deadline_s,
@@ -123,10 +134,7 @@ class Call:
     @property
     def body(self) -> dict[str, Any]:
         """The JSON that is posted. What was not given is left to the service's defaults."""
-        images = [
-            base64.b64encode(image).decode() if isinstance(image, bytes) else array_to_json(image)
-            for image in self.images
-        ]
+        images = [_written(image) for image in self.images]
         said = {
             "images": images or None,
             "dataset": self.dataset,
@@ -164,6 +172,27 @@ def encoded(image: Image) -> bytes | Array:
         f"An array of {array.dtype} and shape {list(array.shape)} is no image: give uint8 [H, W, C], or floats in "
         "[0, 1] as [C, H, W], with 1 or 3 channels."
     )
+
+
+def _written(image: bytes | Array) -> str | dict[str, Any]:
+    """`image` as JSON has it."""
+    return base64.b64encode(image).decode() if isinstance(image, bytes) else array_to_json(image)
+
+
+def _pictures(value: Any) -> Any:
+    """A parameter that is a picture, or a list of them, as JSON has it. Raises as `encoded` does."""
+    if isinstance(value, list | tuple) or (isinstance(value, np.ndarray) and value.ndim == 4):
+        return [_pictures(one) for part in value for one in _files_in(part)]
+    if isinstance(value, Mapping) or (isinstance(value, str) and _SENT.match(value)):
+        return value  # as a reply repeats it
+    return _written(encoded(value))
+
+
+def _files_in(part: Any) -> list[Any]:
+    """The image files of a folder, by name; anything else as it is."""
+    if not isinstance(part, str | Path) or (isinstance(part, str) and _SENT.match(part)) or not Path(part).is_dir():
+        return [part]
+    return sorted(file for file in Path(part).iterdir() if file.suffix.lower() in ENDINGS)
 
 
 def _png(picture: PillowImage.Image) -> bytes:

@@ -26,6 +26,7 @@ class Card:
     tells        what it answers: "logits"; of a black box it may be "probabilities" alone, or "labels": then all that
                  is known of its logits is which is the largest
     detector     the share of clean images that its detector of adversarial ones rejects; None: it has no detector
+    decoders     the layers of which a decoder gives back a picture for a code
     sha256       of the weights (the ONNX file, where there is nothing else)
     """
 
@@ -42,6 +43,7 @@ class Card:
     differentiable: bool = True
     tells: Tells = "logits"
     detector: float | None = None
+    decoders: tuple[str, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), indent=1)
@@ -49,8 +51,8 @@ class Card:
     @staticmethod
     def from_json(text: str) -> Card:
         raw: dict[str, Any] = json.loads(text)
-        for name in ("input_shape", "mean", "std", "labels"):
-            raw[name] = tuple(raw[name])
+        for name in ("input_shape", "mean", "std", "labels", "decoders"):
+            raw[name] = tuple(raw.get(name, ()))
         raw.pop("tells_logits", None)  # as `tells` was called while there were no labels alone; an archive tells logits
         raw["layers"] = {k: tuple(v) for k, v in raw["layers"].items()}
         return Card(**raw)
@@ -83,6 +85,11 @@ class Card:
         """The last layer whose output has height and width; "" where none has."""
         return next((name for name in reversed(list(self.layers)) if self._spatial(name)), "")
 
+    @property
+    def code_layer(self) -> str:
+        """The layer that is inverted where none is named: the last that has height and width, or the last at all."""
+        return self.last_spatial_layer or (list(self.layers) or [""])[-1]
+
     def check_spatial_layer(self, layer: str | None, pointer: str) -> None:
         """Raise BadParameter unless `layer`, or where it is None any layer, has an output with height and width."""
         there = [name for name in self.layers if self._spatial(name)]
@@ -99,6 +106,23 @@ class Card:
         else:
             return
         raise BadParameter.at(pointer, detail)
+
+    def check_code_layer(self, layer: str | None, pointer: str) -> None:
+        """Raise BadParameter unless `layer`, or where it is None any, can be asked what it puts out."""
+        if not (self.layers and self.differentiable):
+            detail = f"What the layers of {self.name} put out is not known here: it answers scores alone."
+        elif layer is not None and layer not in self.layers:
+            detail = f"{self.name} has no layer {layer!r}: {near(layer, self.layers)}"
+        else:
+            return
+        raise BadParameter.at(pointer, detail)
+
+    def check_unit(self, layer: str, unit: int | None, pointer: str = "/parameters/unit") -> None:
+        """Raise BadParameter unless `layer`, which is there, has the channel or neuron `unit`."""
+        count = self.layers[layer][0]
+        if unit is not None and not 0 <= unit < count:
+            detail = f"{unit} is no unit of {layer!r}: it has {count}, 0 to {count - 1}."
+            raise BadParameter.at(pointer, detail)
 
     def _spatial(self, layer: str) -> bool:
         shape = self.layers[layer]
@@ -119,6 +143,16 @@ class Card:
                 "/parameters/detector",
                 f"{self.name} has no detector of adversarial images: leave detector out, or ask a model that has one, "
                 "as the description of each says.",
+            )
+
+    def check_decoder(self, layer: str | None) -> None:
+        """Raise BadParameter unless there is a decoder for `layer`, or for the layer that None stands for."""
+        layer = layer or self.code_layer
+        if layer not in self.decoders:
+            there = f"it has one for {', '.join(self.decoders)}" if self.decoders else "it has none for any layer"
+            raise BadParameter.at(
+                "/parameters/layer",
+                f"{self.name} has no decoder for {layer!r}: {there}. The prior natural takes every layer.",
             )
 
     def check_layer(self, layer: str) -> str:

@@ -16,12 +16,17 @@ from typing import Any, get_args, get_type_hints
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from rakinglight import operations, trust
+from rakinglight.algorithms.activation_maximization import activation_maximization, check_climbed
 from rakinglight.algorithms.apgd import apgd
 from rakinglight.algorithms.auto import auto
 from rakinglight.algorithms.boundary import boundary, check_walk
+from rakinglight.algorithms.caricature import caricature
 from rakinglight.algorithms.deconvnet import deconvnet
+from rakinglight.algorithms.deep_dream import deep_dream
 from rakinglight.algorithms.deepfool import deepfool
+from rakinglight.algorithms.edit import edit
 from rakinglight.algorithms.fgsm import fgsm
+from rakinglight.algorithms.fooling import fooling
 from rakinglight.algorithms.grad_cam import grad_cam
 from rakinglight.algorithms.gradient import gradient
 from rakinglight.algorithms.gradient_step import gradient_step
@@ -29,6 +34,7 @@ from rakinglight.algorithms.gradient_x_input import gradient_x_input
 from rakinglight.algorithms.guided_backprop import guided_backprop
 from rakinglight.algorithms.hop_skip_jump import hop_skip_jump
 from rakinglight.algorithms.integrated_gradients import integrated_gradients
+from rakinglight.algorithms.invert import check_together, invert
 from rakinglight.algorithms.lbfgs import check_norm, lbfgs
 from rakinglight.algorithms.least_likely import least_likely
 from rakinglight.algorithms.linear import linear
@@ -41,6 +47,7 @@ from rakinglight.algorithms.second_order import second_order
 from rakinglight.algorithms.sliding import sliding, window_and_stride
 from rakinglight.algorithms.smoothgrad import smoothgrad
 from rakinglight.algorithms.square import square
+from rakinglight.algorithms.style import style
 from rakinglight.algorithms.transfer import transfer
 from rakinglight.algorithms.universal import fits, universal
 from rakinglight.algorithms.universal_deepfool import deepfool as universal_deepfool
@@ -52,8 +59,18 @@ from rakinglight.errors import FIELDS, BadParameter, FieldError, NotFound, near,
 from rakinglight.method import Method
 from rakinglight.operations.robustness import complete, summarize
 from rakinglight.operations.substitute import check_answers
-from rakinglight.parameters import A_CLASS, PerImage, Rank
+from rakinglight.operations.units import check_unit
+from rakinglight.parameters import A_CLASS, HasExtent, IsLayer, PerImage, Rank
+from rakinglight.picture_parameters import pictures_of
 from rakinglight.queries import Algorithm
+from rakinglight.units import sheets
+from rakinglight.units.activations import activations
+from rakinglight.units.deconv import deconv
+from rakinglight.units.dissection import check_masks, dissection
+from rakinglight.units.embedding import embedding
+from rakinglight.units.filters import filters
+from rakinglight.units.neighbors import neighbors
+from rakinglight.units.top_patches import top_patches
 
 
 @dataclass(frozen=True)
@@ -64,11 +81,13 @@ class Operation:
     picture    the one of `include` that `Accept: image/png` answers with, if there is one
     reserve    rows kept, of each image, for what a run does after it was told to stop
     together   whether a run is about all images of a request, and not about one. It returns {"results": one an image,
-               "summary": what there is to say of all}, takes its time, and so is always a job
+               "summary": what there is to say of all}
     own_size   whether a run changes the image at its own size, and does not only look at it as the model sees it
     complete   parameters as they were read, and the model's card -> the same, with what only the operation knows filled
                in. Raises BadParameter
     summarize  the entries of the images that were answered, and the parameters -> what there is to say of all images
+    draw       of one that is together: its result, the images, the card, what is wanted of `include` -> PNGs by name,
+               of the summary and of each image
     """
 
     run: Callable[..., Algorithm[dict[str, Any]]]
@@ -81,6 +100,7 @@ class Operation:
     own_size: bool = False
     complete: Callable[[dict[str, Any], Card], dict[str, Any]] | None = None
     summarize: Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], dict[str, Any]] | None = None
+    draw: Callable[..., tuple[dict[str, bytes], list[dict[str, bytes]]]] | None = None
     _models: dict[str, type[BaseModel]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -105,6 +125,34 @@ class Operation:
             for name in self.fields(method):
                 found.setdefault(name, []).append(method.name)
         return found
+
+    @cached_property
+    def pictures(self) -> dict[str, bool]:
+        """The parameters that are pictures -> whether it is a list of them."""
+        found: dict[str, bool] = {}
+        for method in self.methods or (None,):
+            found |= pictures_of(self.parameters(method))
+        return found
+
+    @cached_property
+    def scopes(self) -> frozenset[str]:
+        """Of which a caller's key needs one; of which, `scope_of` a method says."""
+        return frozenset(method.scope or self.scope for method in self.methods) or frozenset({self.scope})
+
+    def scope_of(self, method: str | Sequence[str] | None) -> str:
+        """The scope that a caller's key needs; of a method that there is not, the operation's."""
+        chosen = self._named(method)
+        return (chosen and chosen.scope) or self.scope
+
+    def is_long(self, method: str | Sequence[str] | None) -> bool:
+        """Whether it is always a job."""
+        chosen = self._named(method)
+        return chosen is not None and chosen.long
+
+    def _named(self, method: str | Sequence[str] | None) -> Method[Any] | None:
+        if method is None:
+            return self.methods[0] if self.methods else None
+        return self.by_name.get(method) if isinstance(method, str) else None
 
     @cached_property
     def by_name(self) -> dict[str, Method[Any]]:
@@ -195,8 +243,15 @@ class Operation:
                 )
         for layer in getattr(model, "layers", ()):
             card.check_layer(layer)
-        if "layer" in filled:
-            card.check_spatial_layer(filled["layer"], "/parameters/layer")
+        for name in filled:
+            if _marked(type(model), name, HasExtent):
+                card.check_spatial_layer(filled[name], f"/parameters/{name}")
+            elif _marked(type(model), name, IsLayer):
+                for i, layer in enumerate(_listed(filled[name])):
+                    place = f"/{i}" if isinstance(filled[name], list) else ""
+                    card.check_code_layer(layer, f"/parameters/{name}{place}")
+        if filled.get("prior") == "decoder":
+            card.check_decoder(filled["layer"])
         if method:
             method.check(filled, card.input_shape)
         if method and hasattr(model, "evaluate") and hasattr(model, "boxes"):
@@ -268,6 +323,21 @@ OPERATIONS: dict[str, Operation] = {
             scope="attack",
         ),
         Operation(
+            operations.inversion,
+            methods=(
+                Method(invert, fits=check_together),
+                Method(caricature),
+                Method(edit),
+                Method(deep_dream),
+                Method(style),
+                Method(activation_maximization, fits=check_climbed, needs_image=False),
+                Method(fooling, asks="scores", needs_image=False, scope="attack"),
+            ),
+            include=("picture", "image", "animation"),
+            picture="picture",
+            reserve=40,  # up to 16 pictures are looked at, and their codes
+        ),
+        Operation(
             operations.robustness,
             include=("chart",),
             picture="chart",
@@ -278,7 +348,7 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             operations.universal,
-            methods=(Method(universal_deepfool), Method(universal_gradient)),
+            methods=(Method(universal_deepfool, long=True), Method(universal_gradient, long=True)),
             include=("perturbation", "picture", "chart"),
             picture="picture",
             reserve=3,
@@ -287,11 +357,28 @@ OPERATIONS: dict[str, Operation] = {
         ),
         Operation(
             operations.substitute,
-            methods=(Method(papernot, asks="labels"),),
+            methods=(Method(papernot, asks="labels", long=True),),
             include=("archive",),
             scope="attack",
             together=True,
             complete=check_answers,
+        ),
+        Operation(
+            operations.units,
+            methods=(
+                Method(filters, needs_image=False),
+                Method(activations),
+                Method(top_patches),
+                Method(neighbors),
+                Method(embedding, long=True),
+                Method(dissection, long=True, fits=check_masks),
+                Method(deconv),
+            ),
+            include=("picture", "weights", "maps", "projection", "gradient", "iou", "examples"),
+            picture="picture",
+            together=True,
+            complete=check_unit,
+            draw=sheets.drawn,
         ),
     )
 }
@@ -328,6 +415,11 @@ def _per_image(model: type[BaseModel], name: str) -> bool:
     return field is not None and any(PerImage in getattr(arg, "__metadata__", ()) for arg in get_args(field.annotation))
 
 
+def _marked(model: type[BaseModel], name: str, mark: type) -> bool:
+    """Whether the annotation of the parameter carries `mark`."""
+    return name in model.model_fields and mark in model.model_fields[name].metadata
+
+
 def _listed(value: Any) -> Sequence[Any]:
     return value if isinstance(value, list) else [value]
 
@@ -355,7 +447,8 @@ def _taught(e: ValidationError, model: type[BaseModel], parameters: Mapping[str,
         if pointer in errors:
             continue
         if found["type"] == "missing" and len(found["loc"]) == 1:
-            errors[pointer] = f"{name} is missing. {model.model_fields[name].description}"
+            meaning = model.model_fields[name].description or f"A class is {A_CLASS}."
+            errors[pointer] = f"{name} is missing. {meaning}"
         elif _per_image(model, name):  # of the many forms of a class, pydantic says for each why it is not that one
             errors[pointer] = f"{name} is {shown(parameters[name])}: a class is {A_CLASS}; a list has one an image."
         else:

@@ -6,6 +6,8 @@
     rakinglight occlusion cat.jpg --black-box http://127.0.0.1:8000  # has it classify, and does the rest itself
     rakinglight attack *.jpg --method pgd --epsilon 4/255 --fail-on success
     rakinglight steal lenet5-digits digits/ --local --report stolen.html
+    rakinglight inversion cat.jpg --method style --style waves.jpg -o picture.png
+    rakinglight inversion --method activation_maximization --target lynx -o lynx.png  # of no image
     rakinglight attack cat.jpg --method pgd --steps 1000 --job    # prints an id
     rakinglight jobs watch ID -o adversarial.png
 
@@ -31,13 +33,21 @@ from typing import Annotated, Any
 
 import typer
 
-from rakinglight import __version__, cli_datasets, cli_jobs, cli_perturbations, cli_steal, cli_substitutes
+from rakinglight import (
+    __version__,
+    cli_datasets,
+    cli_forced_choice,
+    cli_jobs,
+    cli_perturbations,
+    cli_steal,
+    cli_substitutes,
+)
 from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.cli_jobs import submitted
 from rakinglight.errors import BadParameter
 from rakinglight.jobs import ServiceJob
 from rakinglight.options import options, value
-from rakinglight.plan import comparable
+from rakinglight.plan import check_needs_none, comparable
 from rakinglight.tables import table
 from rakinglight.terminal import (
     DONE,
@@ -159,13 +169,17 @@ def command(operation: Operation) -> Callable[..., None]:
     ) -> None:
         with taught(context):
             names = images or []
-            if bool(names) == bool(dataset):
+            if names and dataset:
                 raise BadParameter("Give images or a --dataset, and not both.")
+            if not (names or dataset or any(not each.needs_image for each in operation.methods)):
+                raise BadParameter("Give images or a --dataset.")
             targets = given.pop("target", None) if comparable(operation) else None
             parameters = _parameters(given, parameter)
             asked = _asked(
                 operation, [name for names in method or () for name in names.split(",")], targets, parameters
             )
+            if not (names or dataset):
+                check_needs_none(operation, operation.method(asked["method"]))
             check_output(output, operation, len(names))
             asked |= {"dataset": dataset, "seed": seed, "deadline_s": deadline, "max_rows": max_rows}
             files = [sys.stdin.buffer.read() if name == "-" else Path(name) for name in names]
@@ -188,7 +202,8 @@ def command(operation: Operation) -> Callable[..., None]:
                     answers = followed(news, operation.name, lambda i: names[i] if names else f"image {i}")
                 else:
                     answers = asking.ask(operation.name, files, **asked)
-            show(operation, names or numbered(len(answers)), answers, output, as_json=as_json)
+            answers = answers if isinstance(answers, list) else [answers]  # of no image there is the one
+            show(operation, names or _unnamed(operation, dataset, answers), answers, output, as_json=as_json)
             judge(answers, fail_on)
 
     own = dict(inspect.signature(ask, eval_str=True).parameters)
@@ -209,6 +224,7 @@ for _operation in OPERATIONS.values():
 
 
 cli_steal.register(app)
+cli_forced_choice.register(app)
 app.add_typer(cli_jobs.app, name="jobs")
 app.add_typer(cli_datasets.app, name="datasets")
 app.add_typer(cli_perturbations.app, name="perturbations")
@@ -230,6 +246,11 @@ def add_commands(app: typer.Typer) -> None:
             log.info("the command %s is not available: %s", entry.name, e)
         else:
             register(app)
+
+
+def _unnamed(operation: Operation, dataset: str | None, answers: Sequence[Any]) -> list[str]:
+    """Names for what no file was given of."""
+    return numbered(len(answers)) if dataset else [operation.name]
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────

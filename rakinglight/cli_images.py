@@ -14,9 +14,8 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 
 from rakinglight.errors import BadParameter, NotADataset
+from rakinglight.images import ENDINGS
 
-#: Endings of the files that are taken for images where a whole folder is given.
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 #: The members of an NPZ, as a service has them.
 IMAGES, LABELS = ("images", "x"), ("labels", "y")
 

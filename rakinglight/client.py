@@ -7,6 +7,8 @@
     model.saliency("cat.jpg", "gradient").overlay.show()
     model.saliency("cat.jpg", ["gradient", "grad_cam"]).overlay.show()  # side by side
     model.attack(["cat.jpg", "dog.jpg"], "pgd", epsilon="8/255")  # a list in, a list out
+    model.inversion("cat.jpg", "style", style="waves.jpg").picture.show()
+    model.inversion(method="activation_maximization", target="lynx").picture.show()  # of no image
 
 `connect_async` is the same with `await`. `rakinglight.local()` is the same with no service at all.
 """
@@ -29,12 +31,14 @@ from rakinglight.results import (
     Answer,
     Attack,
     Classification,
+    Inversion,
     Occlusion,
     Progress,
     Robustness,
     Saliency,
     State,
     Substitute,
+    Units,
     Universal,
 )
 
@@ -183,6 +187,8 @@ class Model:
         self.saliency: Asking[Saliency] = Asking(self, "saliency")
         self.occlusion: Asking[Occlusion] = Asking(self, "occlusion")
         self.attack: Asking[Attack] = Asking(self, "attack")
+        self.inversion: Asking[Inversion] = Asking(self, "inversion")
+        self.units: Asking[Units] = Asking(self, "units")
         self.robustness: Asking[Robustness] = Asking(self, "robustness")
         self.universal: Asking[Universal] = Asking(self, "universal")
         self.substitute: Asking[Substitute] = Asking(self, "substitute")
@@ -228,7 +234,11 @@ class Asking(Generic[A]):
     @overload
     def __call__(self, images: Image, method: Method = None, **options: Any) -> A: ...
     @overload
-    def __call__(self, images: Sequence[Image] = (), method: Method = None, **options: Any) -> list[A]: ...
+    def __call__(self, images: Sequence[Image], method: Method = None, **options: Any) -> list[A]: ...
+    @overload
+    def __call__(self, *, dataset: str, method: Method = None, **options: Any) -> list[A]: ...
+    @overload
+    def __call__(self, *, method: Method = None, **options: Any) -> A: ...
     def __call__(self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any) -> A | list[A]:
         """Ask, and wait for the answer. Raises what the service raises (`rakinglight.errors`)."""
         call = self._call(images, method, options)
@@ -335,6 +345,8 @@ class AsyncModel:
         self.saliency: AsyncAsking[Saliency] = AsyncAsking(self, "saliency")
         self.occlusion: AsyncAsking[Occlusion] = AsyncAsking(self, "occlusion")
         self.attack: AsyncAsking[Attack] = AsyncAsking(self, "attack")
+        self.inversion: AsyncAsking[Inversion] = AsyncAsking(self, "inversion")
+        self.units: AsyncAsking[Units] = AsyncAsking(self, "units")
         self.robustness: AsyncAsking[Robustness] = AsyncAsking(self, "robustness")
         self.universal: AsyncAsking[Universal] = AsyncAsking(self, "universal")
         self.substitute: AsyncAsking[Substitute] = AsyncAsking(self, "substitute")
@@ -374,7 +386,11 @@ class AsyncAsking(Generic[A]):
     @overload
     async def __call__(self, images: Image, method: Method = None, **options: Any) -> A: ...
     @overload
-    async def __call__(self, images: Sequence[Image] = (), method: Method = None, **options: Any) -> list[A]: ...
+    async def __call__(self, images: Sequence[Image], method: Method = None, **options: Any) -> list[A]: ...
+    @overload
+    async def __call__(self, *, dataset: str, method: Method = None, **options: Any) -> list[A]: ...
+    @overload
+    async def __call__(self, *, method: Method = None, **options: Any) -> A: ...
     async def __call__(
         self, images: Image | Sequence[Image] = (), method: Method = None, **options: Any
     ) -> A | list[A]:

@@ -14,8 +14,8 @@ from rakinglight.errors import BadParameter
 from rakinglight.noise import Noise
 from rakinglight.norms import NORMS, NormName
 from rakinglight.objectives import Goal
+from rakinglight.picture_parameters import values_of
 from rakinglight.queries import Algorithm, Forward
-from rakinglight.wire import array_from_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -83,9 +83,10 @@ class Decisions:
         """Whether one row [C, H, W] reaches the goal. Raises Spent."""
         return bool((yield from self.of(row[None]))[0])
 
-    def begun(self, noise: Noise, start: Mapping[str, Any] | None) -> Algorithm[Tensor | None]:
+    def begun(self, noise: Noise, start: str | Mapping[str, Any] | None) -> Algorithm[Tensor | None]:
         """A point [C, H, W] that reaches the goal: `start`, or noise. None where there is none. Raises Spent."""
         if start is not None:
+            assert not isinstance(start, str), "a door has decoded it"
             given = read_start(start, self.x)
             return given if (yield from self.at(given)) else None
         tried, size = 0, 1
@@ -142,15 +143,13 @@ def read_start(start: Mapping[str, Any], x: Tensor) -> Tensor:
     """The image that is given to begin at, [C, H, W] as x. Raises BadParameter where it is of another shape."""
     import torch
 
-    given = torch.from_numpy(array_from_json(dict(start)).copy()).to(x)
+    given = torch.from_numpy(values_of(start, len(x), "/parameters/start").copy()).to(x)
     if given.shape != x.shape:
         raise BadParameter.at(
             "/parameters/start",
             f"start is {'x'.join(map(str, given.shape))}, and the image is {'x'.join(map(str, x.shape))}; give one of "
             "the image's own size, [C, H, W].",
         )
-    if not (given.isfinite().all() and given.min() >= 0 and given.max() <= 1):
-        raise BadParameter.at("/parameters/start", "start has values outside of [0, 1]; pixels are in [0, 1].")
     return given
 
 

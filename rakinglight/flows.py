@@ -28,6 +28,7 @@ import numpy as np
 
 from rakinglight import __version__, reply
 from rakinglight.call import DEADLINE_S, Call, Reply, ServiceAway
+from rakinglight.catalogue import OPERATIONS
 from rakinglight.errors import (
     BadParameter,
     InternalError,
@@ -56,9 +57,7 @@ PATIENCE_S = 300.0
 LONGEST_PAUSE_S = 2.0
 #: Seconds that a service may take to look through an uploaded dataset.
 UPLOAD_S = 600.0
-#: Operations that a service answers with a job, always.
-ALWAYS_JOBS = frozenset({"substitute", "universal"})
-#: Seconds between two looks at such a job.
+#: Seconds between two looks at a job that a service makes of whatever takes its time.
 LOOK_S = 0.25
 #: Entries of a list that are asked for at once.
 PAGE_SIZE = 100
@@ -248,7 +247,7 @@ class Address:
 
     def stream(self, call: Call) -> Flow[None]:
         """Tell the progress of `call`, and its reply as the last."""
-        if call.operation in ALWAYS_JOBS:
+        if (operation := OPERATIONS.get(call.operation)) and operation.is_long(call.method):
             members = yield from self.submit(call)
             yield News((yield from self._done(members["id"], tell=True)))
             return

@@ -24,6 +24,8 @@ from rakinglight.wire import array_from_json
 Array = np.ndarray[Any, Any]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+#: Endings of the files that are taken for images where a whole folder is given.
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"})
 MAX_PIXELS = 25_000_000
 #: A longer side than any camera's; it bounds the model's resize, whose matrices are as wide as the image.
 MAX_SIDE = 16_384
@@ -74,7 +76,11 @@ def for_model(pixels: Array, card: Card) -> Array:
 
     Grey becomes colour by repeating it; colour becomes grey by the luma of ITU-R BT.601, which leaves grey as it is.
     """
-    channels = card.input_shape[0]
+    return with_channels(pixels, card.input_shape[0])
+
+
+def with_channels(pixels: Array, channels: int) -> Array:
+    """`pixels` (uint8 [H, W, C]) with so many channels, 1 or 3."""
     if pixels.shape[2] == channels:
         return pixels
     if channels == 3:
@@ -89,9 +95,11 @@ def exact(
     *,
     max_pixels: int = MAX_PIXELS,
     max_side: int = MAX_SIDE,
+    grey: bool = False,
 ) -> Array:
     """An exact tensor, an array or the contract's form of one: float32 [C, H, W], every value finite and in [0, 1].
 
+    grey  whether one channel will do, too
     Raises BadParameter, naming `pointer`, where it is not one of this model's, and TooLarge.
     """
     array = array_from_json(dict(tensor), pointer) if isinstance(tensor, Mapping) else np.asarray(tensor)
@@ -102,7 +110,7 @@ def exact(
     channels = card.input_shape[0]
     if array.dtype.kind != "f":
         raise wrong(f"dtype {array.dtype.name} holds no values in [0, 1]; use float32, or send a PNG for 8-bit pixels.")
-    if array.ndim != 3 or array.shape[0] != channels or not array.size:
+    if array.ndim != 3 or array.shape[0] not in {channels, 1 if grey else channels} or not array.size:
         raise wrong(f"shape {list(array.shape)} is not [{channels}, height, width], which {card.name} takes.")
     _check_size(array.shape[2], array.shape[1], max_pixels, max_side)
     if not np.isfinite(array).all():
@@ -111,6 +119,11 @@ def exact(
     if low < 0 or high > 1:
         raise wrong(f"its values go from {low:g} to {high:g}; pixels are in [0, 1], before the model's normalisation.")
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def blank(card: Card) -> Array:
+    """What stands for an image where a method needs none: float32 [C, h, w] of the model's mean colour."""
+    return np.broadcast_to(np.array(card.mean, np.float32)[:, None, None], card.input_shape).copy()
 
 
 def _check_size(width: int, height: int, max_pixels: int, max_side: int) -> None:

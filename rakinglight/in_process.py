@@ -27,6 +27,7 @@ from rakinglight.client import Client
 from rakinglight.description import describe
 from rakinglight.errors import BadParameter, EngineAway, NotFound, from_problem, near
 from rakinglight.jobs import LocalJob, Stream, answered
+from rakinglight.picture_parameters import decoded
 from rakinglight.plan import Plan
 from rakinglight.question import Question
 from rakinglight.results import Progress
@@ -76,6 +77,9 @@ class InProcess:
     def load_network(self, card: Card) -> Network:
         """The model of `card`, ready to answer. Raises ModuleNotFoundError where torch is not installed."""
         raise NotImplementedError
+
+    def end(self, name: str) -> None:
+        """A run of the model called `name` is over, and nobody was told yet. May raise what spoils its figures."""
 
     def model(self, name: str, version: str | None = None) -> dict[str, Any]:
         return describe(self.card(name, version))
@@ -199,7 +203,9 @@ class _LocalStream:
         )
         others = {name: self._transport.card(name) for name in plan.others}
         plan.check_others(others)
-        pixels = [_pixels(image, card, i) for i, image in enumerate(call.images)]
+        plan = plan.showing({at: decoded(value, card, at) for at, value in plan.pictures.items()})
+        given = call.images or [images.blank(card)]  # `Plan.of` has seen to it that none is needed there
+        pixels = [_pixels(image, card, i) for i, image in enumerate(given)]
         questions = plan.questions(
             pixels,
             seed=call.seed,
@@ -218,6 +224,8 @@ class _LocalStream:
                 bodies[number] = frame.body
         if self._closed.is_set():
             return
+        for each in (card, *others.values()):
+            self._transport.end(each.name)
 
         answered = [bodies[number] for number in range(len(questions))]
         request_id = uuid.uuid4().hex

@@ -30,6 +30,9 @@ class Method(Generic[R]):
     fools     of an attack, whether it wants the model to be wrong: then its result has a verdict
     asks      what it has to be told by the model: "gradients", "scores", or no more than "labels". Of an attack, by the
               model that judges it; the repair of its picture asks for no more
+    needs_image  whether it is about an image; else there may be none, and it begins at the model's mean colour
+    long    whether it takes its time, and so is always a job
+    scope   that a caller's key needs, where it is another than the operation's
     """
 
     algorithm: Callable[..., Algorithm[R]]
@@ -38,6 +41,9 @@ class Method(Generic[R]):
     signed: bool = True
     fools: bool = True
     asks: Asks = "gradients"
+    needs_image: bool = True
+    long: bool = False
+    scope: str | None = None
 
     @property
     def name(self) -> str:

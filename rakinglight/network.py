@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import inf
 from typing import Any, Protocol, TypeVar
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from rakinglight.card import Card
+from rakinglight.decoder import Decoder
 from rakinglight.detector import Detector
 from rakinglight.errors import InternalError
 from rakinglight.objectives import CrossEntropy
@@ -211,6 +212,7 @@ class Network:
     patches       who answers patched rows sooner than whole passes do; None where nobody does
     patches_note  what a reply says of how patched rows are answered, and why
     detector      of adversarial images, where it has one
+    decoders      by layer: who gives back a picture for a code of it
     """
 
     card: Card
@@ -221,6 +223,7 @@ class Network:
     patches: Patches | None = None
     patches_note: str = "whole passes"
     detector: Detector | None = None
+    decoders: Mapping[str, Decoder] = field(default_factory=dict)
     no_gradients: str = (
         "came as an ONNX file, and answers no gradients, nor can its weights be changed; classify and every method "
         "that asks for scores alone work. Give a recipe with safetensors for the rest."

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rakinglight.wire import Frame
 
-#: What progress brings now and then: the map so far, and a state from which the run can go on.
-RARE = ("map", "saved")
+#: What progress brings now and then: the map or the picture so far, and a state from which the run can go on.
+RARE = ("map", "picture", "saved")
 
 
 def newest(unread: Frame | None, frame: Frame) -> Frame:

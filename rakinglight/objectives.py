@@ -22,13 +22,13 @@ AttackLoss = Literal["cross_entropy", "dlr"]
 class Objective(Protocol):
     """A scalar of each row: [n, K] -> [n], differentiable, no row touching another."""
 
-    def __call__(self, logits: Tensor) -> Tensor: ...
+    def __call__(self, logits: Tensor, /) -> Tensor: ...
 
 
 class LayerObjective(Protocol):
     """A scalar of each row, made of what layers put out: {layer: [n, ...]} -> [n]."""
 
-    def __call__(self, outputs: Mapping[str, Tensor]) -> Tensor: ...
+    def __call__(self, outputs: Mapping[str, Tensor], /) -> Tensor: ...
 
 
 @dataclass(frozen=True)

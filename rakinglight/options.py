@@ -16,6 +16,7 @@ import typer
 
 from rakinglight.catalogue import Operation
 from rakinglight.parameters import PerImage, as_fraction
+from rakinglight.picture_parameters import IsPicture
 
 #: The limits that a parameter may have, by their names in `annotated_types`.
 LIMITS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below", "max_length": "at most"}
@@ -67,7 +68,11 @@ def _option(
     name: str, fields: Mapping[str, tuple[Any, Any]], methods: int, several: bool, taken: Collection[str]
 ) -> inspect.Parameter:
     """The option of parameter `name`; `fields` are its type and default by those of the `methods` that have it."""
+    pictures = any(note is IsPicture for hint, _ in fields.values() for note in _notes(hint))
     read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint))))
+    if pictures:
+        many = any(get_origin(kind) is tuple for hint, _ in fields.values() for kind in _kinds(hint))
+        read, how = list[str] if many else str, {"metavar": "<file>"}
     if several:
         read = list[read]  # type: ignore[valid-type]
     spellings: list[str] = []  # typer's own

@@ -103,6 +103,9 @@ class BlackBox(InProcess):
 
         return network_of(card, RemoteBackend(self.oracle(card.name)))
 
+    def end(self, name: str) -> None:
+        self.oracle(name).end()
+
     def close(self) -> None:
         for oracle in self._oracles.values():  # first, or the engine would wait for an answer that nobody wants
             oracle.close()

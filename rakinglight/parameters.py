@@ -16,6 +16,9 @@ from rakinglight.errors import BadParameter, shown
 from rakinglight.fills import Fill
 from rakinglight.norms import NormName
 from rakinglight.objectives import AttackLoss, Score
+from rakinglight.picture_parameters import Picture as Picture
+from rakinglight.picture_parameters import Pictures as Pictures
+from rakinglight.picture_parameters import SomePicture as SomePicture
 from rakinglight.substitutes.architectures import Architecture
 from rakinglight.trust import FIGURES, Figure
 from rakinglight.wire import array_from_json
@@ -74,15 +77,6 @@ def _perturbation(value: Any) -> Any:
     return value
 
 
-def _start(value: Any) -> Any:
-    """Of a tensor, that it is one of three dimensions."""
-    if value is None:
-        return None
-    if not isinstance(value, dict):
-        raise ValueError("it is a tensor with dtype, shape and data")
-    return _perturbation(value)
-
-
 def as_fraction(value: float) -> str:
     """`value` as it is written: 8/255 where that many grey levels are no shorter in decimals, as 0.2 is."""
     levels, decimals = round(value * 255), f"{value:g}"
@@ -108,6 +102,14 @@ class Rank(BaseModel):
 
 class PerImage:
     """Marks a parameter that may also be a list with one value an image."""
+
+
+class HasExtent:
+    """Marks the name of a layer whose output has height and width."""
+
+
+class IsLayer:
+    """Marks the name of a layer, or a list of them."""
 
 
 #: The forms in which a class is named.
@@ -211,11 +213,10 @@ StepShare = Annotated[
     Field(gt=0, lt=1, description="The first step, as a share of the distance to the image; it then follows success."),
 ]
 Start = Annotated[
-    dict[str, Any] | None,
-    BeforeValidator(_start),
+    SomePicture,
     Field(
-        description="An image to begin at that is where the attack wants to go: an exact tensor of the image's own "
-        "size. None: noise is searched for one."
+        description="An image to begin at that is where the attack wants to go, of the image's own size. None: noise "
+        "is searched for one."
     ),
 ]
 InitialShare = Annotated[
@@ -258,7 +259,7 @@ LayerNames = Annotated[
     tuple[str, ...], FailFast(), Field(max_length=8, description="Layers whose activations come with the answer.")
 ]
 SpatialLayer = Annotated[
-    str | None, Field(description="A layer whose output has height and width. None: the last one that has.")
+    str | None, Field(description="A layer whose output has height and width. None: the last one that has."), HasExtent
 ]
 Figures = Annotated[
     tuple[Figure, ...],

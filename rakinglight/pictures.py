@@ -190,6 +190,11 @@ def sheet(panels: Sequence[Panel], *, columns: int | None = None, width: int = R
     return page
 
 
+def coloured(values: Array, scaling: Scaling) -> Picture:
+    """A map [H, W] in the colours of `scaling`, a pixel a value."""
+    return _from_unit(_colours(scaling.colours, scaling.place(values)))
+
+
 def enlarged(picture: Picture, shorter: int = READABLE) -> Picture:
     """`picture`, enlarged by the smallest whole factor that brings its shorter side to `shorter` pixels or more.
 

@@ -15,15 +15,17 @@ from typing import Any, TypeVar
 import numpy as np
 from pydantic import BaseModel
 
-from rakinglight import pictures, reply
+from rakinglight import picture_parameters, pictures, reply
 from rakinglight.card import Card, check_others
 from rakinglight.catalogue import Operation
 from rakinglight.errors import FIELDS, BadParameter, FieldError, RakinglightError, near, shown
 from rakinglight.geometry import Geometry
 from rakinglight.method import Method
+from rakinglight.operations.units import check_images
 from rakinglight.operations.universal import check_counts
 from rakinglight.question import Question
 from rakinglight.substitutes.allowance import check_allowance
+from rakinglight.wire import array_to_json
 
 Array = np.ndarray[Any, Any]
 E = TypeVar("E", bound=RakinglightError)
@@ -31,6 +33,8 @@ E = TypeVar("E", bound=RakinglightError)
 #: Seconds between two pictures of progress, of all runs of a request together: drawing one takes tens of milliseconds,
 #: which the engine would have had.
 PICTURE_S = 1.0
+#: What of `include` is drawn while it is made: a map over its image, or the picture itself.
+DRAWN = frozenset({"overlay", "picture"})
 #: What an entry of `compare` may say.
 MEMBERS = ("method", "parameters", "target")
 
@@ -123,6 +127,7 @@ class Plan:
 
     compared  whether it asked for several maps, be they only one, and its reply has that form
     include   names of arrays and pictures that a result carries; None is all
+    given     whether it is about images that came; else about one, `blank`, by methods that need none
     """
 
     card: Card
@@ -130,6 +135,7 @@ class Plan:
     parts: Sequence[Part]
     compared: bool
     include: Collection[str] | None
+    given: bool = True
 
     @staticmethod
     def of(
@@ -142,7 +148,7 @@ class Plan:
         compare: Sequence[Mapping[str, Any]] | None = None,
         include: Collection[str] | None = None,
     ) -> Plan:
-        """Check what a caller asked of `images` images.
+        """Check what a caller asked of `images` images, which may be none where no method needs one.
 
         method      one, or several to compare, each with those of `parameters` that it has
         compare     several to compare, each {"method", "parameters", "target"}, of which `target` stands for that of
@@ -165,7 +171,7 @@ class Plan:
         if not parts:
             name = "compare" if compare is not None else "method"
             raise BadParameter.at(f"/{name}", f"{name} is an empty list; name one method at least, or leave it out.")
-        return Plan(card, operation, parts, several, include)
+        return Plan(card, operation, parts, several, include, given=images > 0)
 
     @property
     def model(self) -> dict[str, str]:
@@ -218,6 +224,43 @@ class Plan:
         ]
         return replace(self, parts=parts)
 
+    @property
+    def pictures(self) -> dict[str, Any]:
+        """The pictures among the parameters, as they were sent, by their pointers into the request."""
+        sent: dict[str, Any] = {}
+        for part in self.parts:
+            for name, pointer in self._pictures_of(part).items():
+                sent |= picture_parameters.each_of(part.parameters[name], pointer)
+        return sent
+
+    def showing(self, found: Mapping[str, Array]) -> Plan:
+        """This plan, in whose questions stands what was `found` of each of `pictures`: uint8 [H, W, C] or float32
+        [C, H, W]. What its reply repeats are the pictures as they were sent.
+
+        Raises TooLarge where they are too many for a message to the engine, and BadParameter where the method finds
+        that they do not go together with the rest.
+        """
+        picture_parameters.check_decoded(found)
+        written = {pointer: array_to_json(array) for pointer, array in found.items()}
+
+        def resolved(part: Part, own: Mapping[str, Any]) -> Mapping[str, Any]:
+            of = self._pictures_of(part)
+            own = {**own, **{name: picture_parameters.replaced(own[name], at, written) for name, at in of.items()}}
+            if of and part.method:
+                try:
+                    part.method.check(own, self.card.input_shape)
+                except BadParameter as e:
+                    raise part.placed(e) from None
+            return own
+
+        parts = [replace(part, each=[resolved(part, own) for own in part.each]) for part in self.parts]
+        return replace(self, parts=parts)
+
+    def _pictures_of(self, part: Part) -> dict[str, str]:
+        """The parameters of `part` that are pictures -> where in the request they stand."""
+        there = [name for name in self.operation.pictures if name in part.parameters]
+        return {name: _moved(f"/parameters/{name}", part.places) for name in there}
+
     def questions(self, pixels: Sequence[Array], *, max_rows: int | None = None, **common: Any) -> list[Question]:
         """A question for each image and part, those of one image side by side.
 
@@ -253,6 +296,7 @@ class Plan:
                 method=part.name,
                 parameters=part.each[image],
                 max_rows=share,
+                given=self.given,
                 **common,
             )
             for part in self.parts
@@ -263,8 +307,11 @@ class Plan:
         return self.parts[number % len(self.parts)].placed(error)
 
     def watched(self, questions: Sequence[Question]) -> list[Question]:
-        """`questions`, where somebody looks at their progress: it brings the map so far, if the results show maps."""
-        drawn = "overlay" in reply.check_include(self.operation, self.include)
+        """`questions`, where somebody looks at their progress: it brings the map or the picture so far, if the results
+        show such.
+        """
+        wanted = reply.check_include(self.operation, self.include)
+        drawn = not (self.operation.together or DRAWN.isdisjoint(wanted))
         map_s = PICTURE_S * len(questions) if drawn else None
         return [replace(question, map_s=map_s) for question in questions]
 
@@ -273,12 +320,14 @@ class Plan:
 
         number  of the question
         pixels  its image; needed where there is a map to draw
-        body    of the worker's frame, in which `map` [H, W] is the map so far
+        body    of the worker's frame, in which `map` [H, W] is the map so far, `picture` uint8 [H, W, C] the picture
         """
         image, part = divmod(number, len(self.parts))
         members = {"image": image, **{name: value for name, value in body.items() if name != "map"}}
         if self.compared:
             members["map"] = part
+        if "picture" in body:
+            members["picture"] = pictures.to_png(pictures.from_pixels(body["picture"]))
         if "map" in body:
             assert pixels is not None
             height, width = pixels.shape[:2] if pixels.dtype == np.uint8 else pixels.shape[1:]
@@ -301,7 +350,8 @@ class Plan:
         """
         if self.operation.together:
             (question,), (body,) = questions, bodies
-            return reply.finish_together(self.operation, body["result"], question.images, self.card, self.include)
+            found = body["result"], question.images, self.card, self.include
+            return reply.finish_together(self.operation, *found, given=self.given)
         if not self.compared:
             said = request_id, exact_image
             return [self._alone(question, body, *said) for question, body in zip(questions, bodies, strict=True)]
@@ -322,9 +372,8 @@ class Plan:
         if "adversarial" in result:
             result["queries"] = body["cost"]["forward_rows"] + body["cost"]["gradient_rows"]
         facts = reply.facts(self.card, part.name, part.parameters, request_id)
-        return reply.finish(
-            self.operation, result, question.pixels, self.card, self.include, facts, exact_image=exact_image
-        )
+        said = result, question.pixels, self.card, self.include, facts
+        return reply.finish(self.operation, *said, exact_image=exact_image, given=self.given)
 
     def reply(
         self,
@@ -377,6 +426,16 @@ def _check_comparable(operation: Operation, pointer: str) -> None:
         raise BadParameter.at(pointer, f"{operation.name} makes no maps to lay side by side; send a request for each.")
 
 
+def check_needs_none(operation: Operation, method: Method[Any] | None) -> None:
+    """Raise BadParameter where there is to be an image."""
+    if method is not None and not method.needs_image:
+        return
+    without = [each.name for each in operation.methods if not each.needs_image]
+    what = f"{operation.name} by {method.name}" if method and without else operation.name
+    end = f" Without images there are {' and '.join(without)}." if without else ""
+    raise BadParameter.at("/images", f"images is empty; {what} needs one at least, or a dataset.{end}")
+
+
 def _part(
     card: Card,
     operation: Operation,
@@ -389,13 +448,17 @@ def _part(
     places = places or {}
     try:
         chosen = operation.method(method)
+        if not images:
+            check_needs_none(operation, chosen)
         if chosen:
             check_asks(chosen, card, operation)
-        filled, each = operation.check(chosen, parameters, card, images)
+        filled, each = operation.check(chosen, parameters, card, max(1, images))
         if "image_counts" in filled:
             check_counts(filled["image_counts"], images, filled["holdout"])
         if "max_queries" in filled:
             check_allowance(filled, images)
+        if operation.name == "units":
+            check_images(filled, images)
     except BadParameter as e:
         raise _placed(e, places, title) from None
     return Part(chosen, filled, each, places, title)

@@ -18,6 +18,7 @@ import numpy as np
 from rakinglight import catalogue
 from rakinglight.defenses import Chain
 from rakinglight.errors import NotFound, near
+from rakinglight.picture_parameters import each_of
 from rakinglight.queries import WAVE_VALUES, Algorithm, Progress
 from rakinglight.relays import addressed, in_thread
 from rakinglight.run import Cost, Run
@@ -51,8 +52,9 @@ class Question:
     seconds     how long the run may take from when it is taken up, before it is told to stop
     max_rows    rows that it may send through the network
     caller      whose it is, for fairness alone
-    map_s       seconds between two maps so far that come with the progress; None: nobody wants to see them
+    map_s       seconds between two maps or pictures so far that come with the progress; None: nobody wants to see them
     state_s     seconds between two states that come with the progress; None: nobody wants to keep them
+    given       whether `pixels` is an image that came; else the model's mean colour stands for one
     saved       what came as `saved` with the progress of this question: it is taken up from there. {"state": its
                 tree, by `states.to_arrays`; "cost": every field of the run's Cost}
     """
@@ -70,6 +72,7 @@ class Question:
     state_s: float | None = None
     saved: Mapping[str, Any] | None = None
     more: Sequence[np.ndarray[Any, Any]] = ()
+    given: bool = True
 
     @property
     def images(self) -> list[np.ndarray[Any, Any]]:
@@ -86,8 +89,17 @@ class Question:
         """About the memory that the run of it takes: the image in floats some times over, and the rows made of it."""
         own_size = catalogue.operation(self.operation).own_size
         many = MANY & self.parameters.keys() or self.parameters.get("evaluate")
+        shown = [len(picture["data"]) for picture in self._pictures]
         copies = COPIES_PROBED if self.method in PROBING else COPIES if own_size else COPIES_SEEN
-        return self.values * 4 * copies + (MANY_BYTES if many or self.method in PROBING else 0)
+        # Pictures are in base64 all the time, and in floats one at a time.
+        more = sum(shown) + 4 * COPIES_SEEN * max(shown, default=0)
+        return self.values * 4 * copies + more + (MANY_BYTES if many or self.method in PROBING else 0)
+
+    @property
+    def _pictures(self) -> list[Mapping[str, Any]]:
+        """Those among the parameters."""
+        names = catalogue.operation(self.operation).pictures.keys() & self.parameters.keys()
+        return [one for name in names for one in each_of(self.parameters[name], name).values()]
 
     def to_body(self) -> dict[str, Any]:
         """The body of a request frame."""
@@ -115,12 +127,13 @@ class Question:
         own = {name: parameters[name] for name in operation.own_parameters}
         chosen = [method.choose(parameters)] if method else []
         cards = {name: network.card for name, network in networks.items()}
-        detector = networks[self.model].detector
+        detector, decoders = networks[self.model].detector, networks[self.model].decoders
 
         def answer() -> Algorithm[dict[str, Any]]:
             # Images and states become tensors where the run is driven: the thread that takes mail shall not wait.
             going_on = {"state": to_tensors(self.saved["state"])} if self.saved else {}
             subjects = [Subject.of(card, image, self.seed, cards, detector) for image in self.images]
+            subjects = [replace(subject, given=self.given, decoders=decoders) for subject in subjects]
             about = subjects if operation.together else subjects[0]
             return (yield from operation.run(about, *chosen, **going_on, **own))
 

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import torch
 
+    from rakinglight.decoder import Decoder
     from rakinglight.detector import Detector
 
 
@@ -50,6 +51,9 @@ class Recipe:
     detector     a path beside the recipe file to a detector (`rakinglight.detector`) for these very weights, or none
 
     train_detector  makes the detector anew: (trained module) -> detector, and figures of it by name
+    decoders     layer -> a path beside the recipe file to a decoder (`rakinglight.decoder`) of its codes
+
+    train_decoder  makes one anew: (trained module, layer) -> decoder, and figures of it by name
     """
 
     name: str
@@ -67,3 +71,5 @@ class Recipe:
     reaches: Mapping[str, float] = field(default_factory=dict)
     detector: str = ""
     train_detector: Callable[[torch.nn.Module], tuple[Detector, Mapping[str, float]]] | None = None
+    decoders: Mapping[str, str] = field(default_factory=dict)
+    train_decoder: Callable[[torch.nn.Module, str], tuple[Decoder, Mapping[str, float]]] | None = None

@@ -110,6 +110,17 @@ def resumable(begin: Callable[[State | None], Algorithm[R]], state: State, phase
     return (yield from relayed(begin(last), out))
 
 
+def as_part(algorithm: Algorithm[R], place: int, of: int) -> Algorithm[R]:
+    """`algorithm` as part `place` of `of`, of about the same length each: its Progress tells of the whole."""
+
+    def out(asked: Any) -> Any:
+        if not isinstance(asked, Progress):
+            return asked
+        return replace(asked, step=asked.step + place * asked.of, of=of * asked.of)
+
+    return relayed(algorithm, out)
+
+
 def first(
     algorithm: Algorithm[R], goal: Goal, accept: Callable[[Tensor], Algorithm[A | None]]
 ) -> Algorithm[tuple[R | None, A | None]]:

@@ -28,7 +28,11 @@ Array = np.ndarray[Any, Any]
 Entry = dict[str, Any]
 
 #: Where a picture stands in a reply: in JSON it is base64, and no name tells it from another string.
-PICTURES = frozenset({"adversarial", "overlay", "curves", "picture", "chart"})
+PICTURES = frozenset({"adversarial", "overlay", "curves", "picture", "chart", "animation"})
+#: Those that a run makes itself: a picture as uint8 [H, W, C], any other file as uint8 [n].
+MADE = frozenset({"picture", "animation"})
+#: Where an entry holds others like itself, or parts of one: `include` narrows these as well.
+BESIDE = frozenset({"others", "softmax"})
 
 #: Bytes of all that an entry says in numbers and words, with room to spare: a trace of 100 points is 3 KB.
 WORDS = 8192
@@ -56,6 +60,7 @@ def finish(
     facts: Mapping[str, str],
     *,
     exact_image: bool = True,
+    given: bool = True,
 ) -> Entry:
     """One entry of a reply's `results`.
 
@@ -64,10 +69,12 @@ def finish(
     include      the names that the entry carries beyond numbers and labels; None means all that the operation has
     facts        what the text chunks of an adversarial PNG say: model, method, epsilon, request_id
     exact_image  whether `exact` has its image; without, it has what is said of the image, and `note` says why
+    given        whether `pixels` came; else there is no geometry to tell of
     """
     wanted = check_include(operation, include)
     entry = {name: value for name, value in result.items() if name != "seen"}
-    entry["geometry"] = _geometry(pixels, card)
+    if given:
+        entry["geometry"] = _geometry(pixels, card)
     if "overlay" in wanted and "map" in result:
         scaling = pictures.Scaling.of(result["map"])
         entry["overlay"] = pictures.to_png(pictures.overlay(result["seen"], result["map"], scaling))
@@ -80,10 +87,33 @@ def finish(
             entry["perturbation"] = {"picture": pictures.to_png(picture), "factor": factor}
         if "adversarial" in wanted:
             entry["adversarial"] = pictures.to_png(pictures.from_pixels(result["adversarial"]), facts)
+    entry = _filed(entry)
     if "exact" in result and not exact_image:
         entry["exact"] = {name: value for name, value in result["exact"].items() if name != "image"}
         entry["note"] = " ".join(filter(None, (result.get("note"), LEFT_OUT)))
-    return {name: value for name, value in entry.items() if name in wanted or name not in operation.include}
+    left_out = set(operation.include) - wanted
+    for name in BESIDE & entry.keys():
+        beside = entry[name]
+        listed = [_without(left_out, one) for one in beside] if isinstance(beside, list) else None
+        entry[name] = _without(left_out, beside) if listed is None else listed
+    return _without(left_out, entry)
+
+
+def _without(names: Collection[str], entry: Mapping[str, Any]) -> Entry:
+    return {name: value for name, value in entry.items() if name not in names}
+
+
+def _filed(value: Any, name: str = "") -> Any:
+    """`value`, in which files stand for what a run has made: the PNG of uint8 [H, W, C], the bytes of uint8 [n]."""
+    match value:
+        case np.ndarray() if name in MADE and value.dtype == np.uint8:
+            return value.tobytes() if value.ndim == 1 else pictures.to_png(pictures.from_pixels(value))
+        case Mapping():
+            return {key: _filed(one, key) for key, one in value.items()}
+        case list():
+            return [_filed(one, name) for one in value]
+        case _:
+            return value
 
 
 def finish_together(
@@ -92,6 +122,8 @@ def finish_together(
     images: Sequence[Array],
     card: Card,
     include: Collection[str] | None,
+    *,
+    given: bool = True,
 ) -> list[Entry]:
     """The entries of a reply's `results`, of an operation that is about all `images` together.
 
@@ -99,12 +131,16 @@ def finish_together(
     is kept of a job, is kept image by image. The others are those of `finish`.
     """
     found = zip(result["results"], images, strict=True)
-    (first, *others) = [finish(operation, one, pixels, card, include, {}) for one, pixels in found]
+    (first, *others) = [finish(operation, one, pixels, card, include, {}, given=given) for one, pixels in found]
     wanted, summary = check_include(operation, include), dict(result["summary"])
-    if "picture" in wanted:
+    if operation.draw:
+        of_all, each = operation.draw(result, images, card, wanted)
+        summary |= of_all
+        first, *others = (entry | own for entry, own in zip((first, *others), each, strict=True))
+    elif "picture" in wanted:
         drawn, factor = pictures.perturbation(np.zeros_like(summary["perturbation"]), summary["perturbation"])
         summary |= {"picture": pictures.to_png(drawn), "factor": factor}
-    if "chart" in wanted:
+    if "chart" in wanted and not operation.draw:
         summary["chart"] = pictures.to_png(charts.fooling(summary))
     kept = {name: value for name, value in summary.items() if name in wanted or name not in operation.include}
     return [{**first, "summary": kept}, *others]
@@ -294,13 +330,19 @@ def spilled(value: Any, limit: int, put: Callable[[bytes, str], str]) -> Any:
             np.save(out, value, allow_pickle=False)
             return _reference(out.getvalue(), "application/x-npy", put)
         case bytes() if len(value) > limit:
-            return _reference(value, "image/png", put)
+            return _reference(value, media_type(value), put)
         case Mapping():
             return {name: spilled(v, limit, put) for name, v in value.items()}
         case list() | tuple():
             return [spilled(v, limit, put) for v in value]
         case _:
             return value
+
+
+def media_type(picture: bytes) -> str:
+    """That of a PNG, a GIF or a WebP file."""
+    kinds = {b"GIF8": "image/gif", b"RIFF": "image/webp"}
+    return kinds.get(picture[:4], "image/png")
 
 
 def _reference(content: bytes, media_type: str, put: Callable[[bytes, str], str]) -> Entry:

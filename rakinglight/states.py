@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from rakinglight.inverted import Inverted
 from rakinglight.maps import Map
 
 
 def to_arrays(tree: Any) -> Any:
-    """A copy of `tree` without tensors and maps: an algorithm may go on writing to what it has shown."""
+    """A copy of `tree` in arrays and plain values alone: an algorithm may go on writing to what it has shown."""
     import torch
 
     match tree:
@@ -22,6 +23,8 @@ def to_arrays(tree: Any) -> Any:
             return tree.copy()
         case Map():
             return {"$map": {member.name: to_arrays(getattr(tree, member.name)) for member in fields(tree)}}
+        case Inverted():  # without its original: that is for a run to know, which asks for it anew
+            return {"$inverted": {name: to_arrays(getattr(tree, name)) for name in ("images", "trace", "said")}}
         case Mapping():
             return {name: to_arrays(value) for name, value in tree.items()}
         case list() | tuple():
@@ -39,6 +42,8 @@ def to_tensors(tree: Any) -> Any:
             return torch.from_numpy(array.copy())
         case {"$map": members}:
             return Map(**to_tensors(members))
+        case {"$inverted": members}:
+            return Inverted(**to_tensors(members))
         case np.ndarray():
             return tree.copy()
         case Mapping():

@@ -20,6 +20,7 @@ from rakinglight.view import View, through
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from rakinglight.decoder import Decoder
     from rakinglight.detector import Detector
 
 R = TypeVar("R")
@@ -35,6 +36,8 @@ class Subject:
     chain   the defences that an image passes between its view and the network
     draws   of a chain that is random: the gradient of an adaptive attack is the mean over so many
     detector  the network's, of adversarial images, where it has one
+    decoders  the network's, by layer: who gives back a picture for a code
+    given   whether x is an image that came; else the model's mean colour stands for one
     """
 
     card: Card
@@ -45,6 +48,8 @@ class Subject:
     chain: Chain = field(default_factory=Chain)
     draws: int = 1
     detector: Detector | None = None
+    given: bool = True
+    decoders: Mapping[str, Decoder] = field(default_factory=dict)
 
     @staticmethod
     def of(

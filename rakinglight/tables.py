@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from rakinglight.parameters import as_fraction
-from rakinglight.results import Answer, Attack, Classification, Explanation, Prediction, Robustness, Share
+from rakinglight.results import Answer, Attack, Classification, Explanation, Inversion, Prediction, Robustness, Share
 from rakinglight.trust import FIGURES
 
 NUMBERS = frozenset(
@@ -113,6 +113,21 @@ def _attacked(images: Sequence[str], answers: Sequence[Attack]) -> Table:
         before, after = str(answer.before), str(answer.after)
         made.add_row(name, outcome + note, before, after, linf, l2, str(answer.queries))
     return made
+
+
+def _made(images: Sequence[str], answers: Sequence[Inversion]) -> Table:
+    errors = [name for name in ("feature_error", "pixel_error") if any(name in answer.entry for answer in answers)]
+    found = table(
+        "image", "the model sees in the picture", "of the image", *(name.replace("_", " ") for name in errors)
+    )
+    for name, answer in zip(images, answers, strict=True):
+        pictures = [answer, *answer.others]
+        for place, one in enumerate(pictures):
+            of = str(answer.prediction) if place == 0 and "prediction" in answer.entry else ""
+            cut = " (partial)" if place == 0 and answer.partial else ""
+            row = [name if place == 0 else "", f"{one.reached}{cut}", of]
+            found.add_row(*row, *(_cell(one.entry.get(error)) or "" for error in errors))
+    return found
 
 
 def _tried(images: Sequence[str], answers: Sequence[Robustness]) -> Table:
@@ -248,6 +263,7 @@ TABLES: Mapping[str, Callable[[Sequence[str], Sequence[Any]], Table]] = {
     "saliency": _explained,
     "occlusion": _explained,
     "attack": _attacked,
+    "inversion": _made,
     "robustness": _tried,
 }
 SUMMARIES: Mapping[str, Callable[[Mapping[str, Any]], list[Table]]] = {

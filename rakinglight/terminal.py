@@ -35,6 +35,8 @@ from rakinglight.tables import answered, summarized
 
 DONE, FOUND, WRONG, AWAY, REFUSED, BROKEN, INTERRUPTED = 0, 1, 2, 3, 4, 5, 130
 
+#: Endings of files that move.
+MOVING = frozenset({".gif", ".webp"})
 #: Characters of a line in which every table has room; on a narrower terminal lines run on, and no id is cut.
 NARROWEST = 80
 
@@ -262,6 +264,8 @@ def check_output(output: Path | None, operation: Operation, images: int) -> None
         return
     if operation.picture is None:
         raise BadParameter(f"{operation.name} draws no picture for {output}; give -o FILE.npz to keep the numbers.")
+    if output.suffix in MOVING and "animation" in operation.include and images <= 1:
+        return
     if output.suffix and output.suffix != ".png" and not output.is_dir():
         raise BadParameter(
             f"{output} is neither .png nor .npz; pictures are PNG, so that no pixel is changed by saving."
@@ -334,15 +338,25 @@ def _files(
         summary = whole_of(answers).get("summary")
         yield output, reply.picture(operation, [entry for _, entry in found], names, summary)
         return
+    if output.suffix in MOVING:
+        if "animation" not in found[0][1]:
+            raise BadParameter(f"There is no animation to go into {output}; ask for one, by a method that makes any.")
+        yield output, found[0][1]["animation"]
+        return
     for what, raw in _pictures(whole_of(answers).get("summary") or {}, operation):
-        yield output / f"{operation.name}-{what}.png", raw
+        yield output / f"{operation.name}-{what}.{_ending(raw)}", raw
     seen: Counter[str] = Counter()
     for name, entry in found:
         stem = "image" if name == "-" else Path(name).stem
         seen[stem] += 1
         unique = stem if seen[stem] == 1 else f"{stem}-{seen[stem]}"
         for what, raw in _pictures(entry, operation):
-            yield output / f"{unique}-{what}.png", raw
+            yield output / f"{unique}-{what}.{_ending(raw)}", raw
+
+
+def _ending(picture: bytes) -> str:
+    """Of the name of a file with `picture` in it."""
+    return reply.media_type(picture).removeprefix("image/")
 
 
 def _pictures(entry: Mapping[str, Any], operation: Operation) -> Iterator[tuple[str, bytes]]:

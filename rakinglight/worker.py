@@ -20,8 +20,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rakinglight import eight_bit
 from rakinglight.engine import Engine
 from rakinglight.errors import InternalError, RakinglightError, Unreadable
+from rakinglight.inverted import Inverted
 from rakinglight.maps import Map
 from rakinglight.network import Network
 from rakinglight.news import newest
@@ -42,7 +44,7 @@ class Mailbox:
     """What a ticket's caller has not collected yet.
 
     asked_at  when its host last asked for news, on `time.monotonic`'s clock
-    drawn_at  when its progress last brought the map so far, or its run began
+    drawn_at  when its progress last brought the map or picture so far, or its run began
     saved_at  when it last brought a state to go on from
     """
 
@@ -172,11 +174,11 @@ class Worker:
         return question.begin(self.engine.networks, notify)
 
     def _tell(self, mailbox: Mailbox, news: Progress, question: Question) -> None:
-        """Put progress into `mailbox`, with the map so far and a state to go on from where it is time for one."""
+        """Put progress into `mailbox`, where it is time with what there is to look at and a state to go on from."""
         body: dict[str, Any] = {"step": news.step, "of": news.of, "objective": news.objective}
-        if isinstance(news.best, Map) and _due(question.map_s, mailbox.drawn_at):
+        if news.best is not None and _due(question.map_s, mailbox.drawn_at):
             mailbox.drawn_at = time.monotonic()
-            body["map"] = news.best.map.numpy().astype("float32")  # a copy: the algorithm may go on adding to its own
+            body |= _to_look_at(news.best)
         if news.state is not None and _due(question.state_s, mailbox.saved_at):
             assert mailbox.run is not None
             mailbox.saved_at = time.monotonic()
@@ -215,6 +217,16 @@ def encoded(frame: Frame) -> bytes:
         return bytes(frame)
     except Exception as e:
         return bytes(problem(e))
+
+
+def _to_look_at(best: Any) -> dict[str, Any]:
+    """What progress brings of the best so far: the numbers of a map, or the pixels of a picture that is made."""
+    if isinstance(best, Map):
+        return {"map": best.map.numpy().astype("float32")}  # a copy: the algorithm may go on adding to its own
+    image = best.image if isinstance(best, Inverted) else best
+    if not hasattr(image, "numpy") or image.ndim != 3:
+        return {}
+    return {"picture": eight_bit.from_float(image.detach().numpy())}
 
 
 def _due(seconds: float | None, since: float) -> bool:

@@ -187,6 +187,34 @@ def detector() -> Iterator[str]:
     return report()
 
 
+def maximization() -> Iterator[str]:
+    """What a class answers to most: does another network see the class in it, and what do real images reach?"""
+    from benchmarks.maximization import report
+
+    return report()
+
+
+def decoder() -> Iterator[str]:
+    """A picture from a layer's code in one pass of a small network: how near does it come, beside the energy's?"""
+    from benchmarks.decoders import report
+
+    return report()
+
+
+def inversion() -> Iterator[str]:
+    """What does a layer's code leave of a picture, and what does it help to know what pictures are like?"""
+    from benchmarks.depths import report
+
+    return report()
+
+
+def representations() -> Iterator[str]:
+    """How much of a picture's code by HOG, dense SIFT and visual words comes back, by descent and by a dictionary?"""
+    from benchmarks.representations import report
+
+    return report()
+
+
 def noticing() -> Iterator[str]:
     """When does a detector of stolen models alarm, and does it alarm at clients who steal nothing?"""
     from benchmarks.noticing import report
@@ -212,6 +240,13 @@ def substitutes() -> Iterator[str]:
 def queries() -> Iterator[str]:
     """What attacks that see labels or scores alone find, against the queries they ask, here and in the libraries."""
     from benchmarks.queries import report
+
+    return report()
+
+
+def fooling() -> Iterator[str]:
+    """How many questions until a network is sure of a picture in which nobody sees anything?"""
+    from benchmarks.fooling import report
 
     return report()
 
@@ -245,7 +280,10 @@ ATTACKS = _by_name(
     noticing,
     defenses,
 )
-CAMPAIGNS = _by_name(retraining, kills, jobs, bench, explanations) | ATTACKS
+CAMPAIGNS = (
+    _by_name(retraining, kills, jobs, bench, explanations, inversion, maximization, decoder, fooling, representations)
+    | ATTACKS
+)
 
 
 def provenance() -> str:

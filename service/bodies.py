@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import binascii
 import json
-import re
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -36,6 +34,7 @@ from rakinglight.errors import (
     near,
     shown,
 )
+from rakinglight.picture_parameters import FORMS, file_of
 from rakinglight.plan import kinds_of
 from rakinglight.wire import array_from_json
 from service.ask import Image
@@ -64,9 +63,6 @@ IMAGES = ("image", "images")
 #: What a dataset may come as.
 DATASETS = ("application/zip", "application/x-npz", "application/octet-stream", "application/x-zip-compressed")
 
-_WHITESPACE = b" \t\r\n\v\f"
-_IMAGE = "base64 of a PNG, JPEG, WebP, BMP or GIF file, or an exact tensor {dtype, shape, data} with values in [0, 1]"
-
 
 def _at_most(count: int) -> BeforeValidator:
     """Refuses a longer list before anything looks into it."""
@@ -93,7 +89,7 @@ class Body(BaseModel):
 
     dataset: str | None = Field(None, description="The id of a dataset whose images are meant, instead of images.")
     images: Annotated[list[str | dict[Any, Any]], _at_most(MAX_IMAGES)] = Field(
-        default_factory=list, max_length=MAX_IMAGES, description=f"Each is {_IMAGE}."
+        default_factory=list, max_length=MAX_IMAGES, description=f"Each is {FORMS}."
     )
     method: Annotated[str | list[str] | None, BeforeValidator(_names), _at_most(MAX_MAPS)] = Field(
         None, description="The method; the operation's first, if it is not named. Several are compared."
@@ -327,12 +323,7 @@ def _image(value: str | Mapping[str, Any], pointer: str) -> Image:
             detail = f"{shown(sorted(unknown)[0])} is no member of a tensor, which has dtype, shape and data."
             raise BadParameter(f"The tensor at {pointer}: {detail}", errors=[FieldError(pointer, detail)])
         return array_from_json(dict(value), pointer)
-    text = re.sub(r"^data:[\w/+.-]*;base64,", "", value[:100]) + value[100:]
-    try:
-        return base64.b64decode(text.encode("ascii", "replace").translate(None, _WHITESPACE), validate=True)
-    except (binascii.Error, ValueError) as e:
-        detail = f"The image is not base64 ({e}); it is {_IMAGE}."
-        raise BadParameter.at(pointer, detail) from None
+    return file_of(value, pointer)
 
 
 # ── forms ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -345,12 +336,21 @@ def _from_form(raw: bytes, headers: Headers, operation: Operation) -> tuple[Body
 def _from_parts(parts: Iterable[Part], operation: Operation) -> tuple[Body, list[Image]]:
     files: list[Image] = []
     fields: dict[str, list[str]] = defaultdict(list)
+    pictures: dict[str, list[str]] = defaultdict(list)
     for name, content, _ in parts:
         if name in IMAGES:
             files.append(content if isinstance(content, bytes) else _image_said(content, f"/images/{len(files)}"))
+        elif isinstance(content, bytes) and name in operation.pictures:
+            pictures[name].append(base64.b64encode(content).decode())
         else:
             fields[name].append(_text(name, content))
-    body = _checked(_from_fields(fields, operation), operation, strict=False)
+    said = _from_fields(fields, operation)
+    sent = {
+        name: given if operation.pictures[name] else _only(name, given, "/parameters")
+        for name, given in pictures.items()
+    }
+    said["parameters"] = _both(sent, said["parameters"], "/parameters")
+    body = _checked(said, operation, strict=False)
     return body, [*files, *(_image(image, f"/images/{len(files) + i}") for i, image in enumerate(body.images))]
 
 
@@ -448,10 +448,10 @@ def _from_fields(fields: Mapping[str, list[str]], operation: Operation) -> dict[
     return values | {"parameters": _both(_typed(parameters, operation, method), written, "/parameters")}
 
 
-def _only(name: str, given: list[str]) -> str:
+def _only(name: str, given: list[str], pointer: str = "") -> str:
     if len(given) > 1:
         detail = f"{name} is given {len(given)} times; once is enough."
-        raise BadParameter.at(f"/{name}", detail)
+        raise BadParameter.at(f"{pointer}/{name}", detail)
     return given[0]
 
 

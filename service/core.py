@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from rakinglight import catalogue, images, reply
+from rakinglight import catalogue, images, picture_parameters, reply
 from rakinglight.card import Card
 from rakinglight.catalogue import Operation
 from rakinglight.description import describe
@@ -66,7 +66,7 @@ class Progress:
     """How far the run of one image (counted from 0) is.
 
     map      which of the maps that are compared, counted from 0
-    picture  PNG: the map so far, about once a second and only where the reply will have an overlay
+    picture  PNG: the map or the picture so far, about once a second and only where the reply will have one
     """
 
     image: int
@@ -275,12 +275,16 @@ class Core:
             compare=ask.compare,
             include=ask.include,
         )
+        source = source if plan.given else Listed([images.blank(card)])
         plan.check_others(self.engine.models)
         limits.check_lengths(plan, self.settings)
         if named := plan.perturbations:
             storage, owner = self.storage, None if ask.sees_all else ask.caller
             read = {name: await storage.do(storage.perturbations.read, name, owner) for name in named}
             plan = plan.applying({name: array_to_json(v) for name, v in read.items()})
+        if sent := plan.pictures:
+            picture_parameters.check_sent(sent)
+            plan = plan.showing({at: await self._picture(value, at, card) for at, value in sent.items()})
         return Prepared(ask, plan, source, seconds, rows)
 
     async def _as_made(self, ask: Ask, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -381,7 +385,7 @@ class Core:
         if allowed is not None and ask.operation not in allowed:
             there = ", ".join(sorted(allowed)) or "nothing"
             raise Forbidden(f"{ask.operation} is not allowed on {ask.model} here; allowed is {there}.")
-        attacks = catalogue.operation(ask.operation).scope == "attack"
+        attacks = catalogue.operation(ask.operation).scope_of(ask.method) == "attack"
         if attacks and self.settings.require_purpose and not (ask.purpose or "").strip():
             raise BadParameter.at("/purpose", "An attack needs a purpose here: say in a sentence what it is for.")
 
@@ -390,7 +394,7 @@ class Core:
 
         Raises StorageAway where the operator wants a purpose of each, and so all of them in the ledger.
         """
-        if plan.operation.scope != "attack":
+        if plan.operation.scope_of(ask.method) != "attack":
             return
         asked = await asyncio.to_thread(Asked.of, ask, plan.model, method=plan.method)
         try:
@@ -413,8 +417,6 @@ class Core:
     async def _source(self, ask: Ask, *, job: bool, file: str | None, outline: bool) -> Source:
         """The images that are meant. Raises BadParameter where it is not said, or said twice; NotFound; TooLarge."""
         if ask.dataset is None:
-            if not ask.images:
-                raise BadParameter.at("/images", f"images is empty; {ask.operation} needs one at least, or a dataset.")
             self.check_count(len(ask.images), catalogue.operation(ask.operation))
             return Listed(ask.images)
         if ask.images:
@@ -456,14 +458,25 @@ class Core:
         return decoded
 
     async def _pixels(self, image: Image, i: int, card: Card) -> Array:
-        pointer, settings = f"/images/{i}", self.settings
+        pointer = f"/images/{i}"
         if not isinstance(image, bytes):
-            sides = {"max_pixels": settings.image_pixels, "max_side": settings.image_side}
-            return await asyncio.to_thread(images.exact, image, card, pointer, **sides)
+            return await self._exact(image, card, pointer)
         try:
             return images.for_model(await self.decoder.decode(image), card)
         except (NotAnImage, TooLarge) as e:
             raise type(e)(f"Image {i}: {e.detail}", errors=[FieldError(pointer, e.detail)]) from None
+
+    async def _exact(self, tensor: Array | Mapping[str, Any], card: Card, pointer: str, *, grey: bool = False) -> Array:
+        pixels, side = self.settings.image_pixels, self.settings.image_side
+        exact = partial(images.exact, tensor, card, pointer, max_pixels=pixels, max_side=side, grey=grey)
+        return await asyncio.to_thread(exact)
+
+    async def _picture(self, value: str | Mapping[str, Any], at: str, card: Card) -> Array:
+        """A picture among the parameters, decoded: uint8 [H, W, C] or float32 [C, H, W]. Raises as `_pixels` does."""
+        if not isinstance(value, str):
+            return await self._exact(value, card, at, grey=True)
+        with picture_parameters.placed(at):
+            return await self.decoder.decode(await asyncio.to_thread(picture_parameters.file_of, value, at))
 
     async def _one(self, work: Work, i: int, report: Callable[[Progress], None]) -> Mapping[str, Any]:
         """The body of the result frame for question `i`."""
@@ -473,7 +486,7 @@ class Core:
                 async for frame in frames:
                     if frame.kind == "progress":
                         said = i, question.pixels, frame.body
-                        draws = "map" in frame.body
+                        draws = not {"map", "picture"}.isdisjoint(frame.body)
                         members = await asyncio.to_thread(plan.progress, *said) if draws else plan.progress(*said)
                         report(Progress(**members))
                     elif frame.kind == "result":

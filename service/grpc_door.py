@@ -230,7 +230,7 @@ class Door:
                 if call.subject in ADMINISTERED:
                     visit.caller.require_admin()
                 elif call.operation is not None:
-                    visit.caller.require(call.operation.scope)
+                    visit.caller.require_any(call.operation.scopes)
                 if call.subject in KEPT:
                     visit.caller.require_keeping()
                 answer = await self._answer(call, sent, context, visit)
@@ -324,7 +324,7 @@ class Door:
             raise BadParameter.at("/request", f"request is empty; set one of {', '.join(OPERATIONS)}.")
         operation, request = OPERATIONS[name], getattr(said, name)
         visit.operation = operation.name
-        visit.caller.require(operation.scope)
+        visit.caller.require_any(operation.scopes)
         self._note_model(request, visit)
         seconds = said.deadline_s if said.HasField("deadline_s") else None
         with self._core.hold() as hold:
@@ -404,6 +404,7 @@ class Door:
         if request.dataset:
             visit.caller.require_keeping()
         visit.method, parameters = messages.parameters(request.parameters)
+        visit.caller.require(operation.scope_of(visit.method))
         return Ask(
             model=request.model,
             version=request.version or None,

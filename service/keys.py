@@ -122,6 +122,11 @@ class Caller:
             yours = ", ".join(sorted(self.scopes)) or "none"
             raise Forbidden(f"This needs a key with the scope {scope!r}; yours has {yours}.")
 
+    def require_any(self, scopes: Collection[str]) -> None:
+        """Raises Forbidden where the caller may do nothing of what `scopes` allow."""
+        if self.scopes.isdisjoint(scopes):
+            self.require(min(scopes))
+
     def require_admin(self) -> None:
         """Raises Unauthenticated where no key was shown, however open the service is, and Forbidden for another key.
 

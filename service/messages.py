@@ -6,6 +6,7 @@ the proto gains needs no line here; a test holds the proto to the catalogue.
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 from collections.abc import Mapping, Sized
@@ -18,6 +19,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from rakinglight.errors import BadParameter, FieldError, Forbidden, Unreadable
+from rakinglight.picture_parameters import file_of
 from rakinglight.plan import Reply
 from rakinglight.wire import DTYPES, array_from_json, array_to_json
 
@@ -123,9 +125,12 @@ def _plain(field: FieldDescriptor, value: Any) -> Any:
 
 
 def _one(message: Any) -> Any:
-    """A class, a filling, a box, a defence or a perturbation as the parameters have it."""
+    """A class, a picture, a filling, a box, a defence or a perturbation as the parameters have it."""
     if message.DESCRIPTOR.name == "Tensor":
         return array_to_json(tensor(message, "/parameters"))
+    if message.DESCRIPTOR.name == "Image":
+        given = image(message, "/parameters")
+        return base64.b64encode(given).decode() if isinstance(given, bytes) else array_to_json(given)
     if message.DESCRIPTOR.name == "Box":
         return [getattr(message, field.name) for field in message.DESCRIPTOR.fields]
     if "method" in message.DESCRIPTOR.oneofs_by_name:
@@ -240,6 +245,8 @@ def _fill_one(message: Any, value: Any) -> None:
         case np.ndarray():
             little = np.ascontiguousarray(value, dtype=value.dtype.newbyteorder("<"))
             fill(message, {"dtype": value.dtype.name, "shape": value.shape, "data": little.tobytes()})
+        case str() if message.DESCRIPTOR.name == "Image":
+            fill(message, {"file": file_of(value, "")})
         case str() if isinstance(message, Timestamp):
             message.FromJsonString(value)
         case list() | tuple():  # a box

@@ -167,10 +167,10 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
         visit = visit_of(request)
         visit.operation, model = operation.name, request.path_params.get("model")
         visit.model = None if model is None else named(model, core.engine.models)
-        visit.caller.require(operation.scope)
+        visit.caller.require_any(operation.scopes)
         if visit.black_box:
             return await rest_black_box.classify(core, request, visit)
-        if later := wants_job(request) or operation.together:
+        if later := wants_job(request):
             visit.caller.require_keeping()
         kind = chosen(request.headers.get("accept"), offered)
         if model is not None:
@@ -181,6 +181,9 @@ def _asking(core: Core, operation: Operation) -> Endpoint:
             ask = await _ask(core, raw, request, operation, kind)
             if isinstance(ask.method, str):
                 visit.method = named(ask.method, operation.by_name)
+            visit.caller.require(operation.scope_of(ask.method))
+            if not later and (later := operation.is_long(ask.method)):
+                visit.caller.require_keeping()
             if later:
                 return accepted(await core.submit(ask, hold, idempotency_key=idempotency_key(request)))
             work = await unless_gone(request.receive, core.begin(ask, hold))

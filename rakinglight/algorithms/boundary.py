@@ -82,7 +82,7 @@ def _walked(
     state: State | None,
     delta: float,
     epsilon: float,
-    start: Mapping[str, Any] | None,
+    start: str | Mapping[str, Any] | None,
 ) -> "Algorithm[None]":
     """Walk until the queries are spent, when Spent is raised, or the steps have become nothing."""
     import torch

@@ -92,7 +92,7 @@ def hop_skip_jump(
 
 
 def _searched(
-    ask: Decisions, noise: Noise, state: State | None, B_0: int, gamma: float, start: Mapping[str, Any] | None
+    ask: Decisions, noise: Noise, state: State | None, B_0: int, gamma: float, start: str | Mapping[str, Any] | None
 ) -> "Algorithm[None]":
     """Search until the queries are spent, when Spent is raised, or too few are left for an estimate and the way back.
 

@@ -94,7 +94,8 @@ class TorchBackend:
             logits = self._logits(x)
             values = objective({layer: heard[layer] for layer in at} if at else logits)
             if not values.requires_grad:
-                detail = f"What {' and '.join(at)} puts out has no derivative by the image; name another layer."
+                what = " and ".join(at) or self.name
+                detail = f"What {what} puts out has no derivative by the image; name another layer."
                 raise BadParameter.at("/parameters/layer", detail)
             # The rows do not interact, so the gradient of the sum holds each row's own.
             (g,) = torch.autograd.grad(values.sum(), heard[wrt] if wrt else x)

@@ -7,8 +7,10 @@ What it returns is a tree of plain values and numpy arrays, which both doors enc
 from rakinglight.operations.attack import attack
 from rakinglight.operations.classify import classify
 from rakinglight.operations.explain import occlusion, saliency
+from rakinglight.operations.inversion import inversion
 from rakinglight.operations.robustness import robustness
 from rakinglight.operations.substitute import substitute
+from rakinglight.operations.units import units
 from rakinglight.operations.universal import universal
 
-__all__ = ["attack", "classify", "occlusion", "robustness", "saliency", "substitute", "universal"]
+__all__ = ["attack", "classify", "inversion", "occlusion", "robustness", "saliency", "substitute", "units", "universal"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -26,7 +25,7 @@ from rakinglight.parameters import (
     WhiteBox,
 )
 from rakinglight.queries import Algorithm, Compute, Progress, State, Stopped, wave
-from rakinglight.relays import relayed, resumable
+from rakinglight.relays import as_part, resumable
 from rakinglight.subject import Subject
 from rakinglight.substitutes.allowance import Allowance, seed_count
 from rakinglight.substitutes.archive import packed
@@ -106,7 +105,7 @@ def substitute(
             return method.begin(**offered, signs=signs, limit=allowed.images, state=state)
 
         place = SIGNS.index(signs)
-        return _as_part(resumable(begin, state, signs, **known), place, 1 + control)
+        return as_part(resumable(begin, state, signs, **known), place, 1 + control)
 
     for signs in SIGNS[len(known["made"]) : 1 + control]:
         try:
@@ -213,14 +212,3 @@ def _white_box(card: Card, bench: Bench, stopped_by: str) -> Algorithm[dict[str,
         return {"white_box": (yield from bench.white_box())}
     except Stopped:
         return {"white_box_note": "The run was over before it was tried."}
-
-
-def _as_part(algorithm: Algorithm[R], place: int, of: int) -> Algorithm[R]:
-    """`algorithm` as part `place` of `of`, of about the same length each: its Progress tells of the whole."""
-
-    def out(asked: Any) -> Any:
-        if not isinstance(asked, Progress):
-            return asked
-        return replace(asked, step=asked.step + place * asked.of, of=of * asked.of)
-
-    return relayed(algorithm, out)

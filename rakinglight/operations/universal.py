@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from rakinglight.audit.statistics import share
@@ -14,8 +13,8 @@ from rakinglight.noise import Noise
 from rakinglight.norms import NORMS
 from rakinglight.parameters import Holdout, ImageCounts, OtherModels
 from rakinglight.perturbed import scores
-from rakinglight.queries import Algorithm, Compute, Progress, State, Stopped
-from rakinglight.relays import relayed, resumable, so_far
+from rakinglight.queries import Algorithm, Compute, State, Stopped
+from rakinglight.relays import as_part, resumable, so_far
 from rakinglight.subject import Subject
 
 if TYPE_CHECKING:
@@ -139,7 +138,7 @@ def _curve(
 
         made = so_far(resumable(begin, state, f"of {count}", logits=clean, curve=curve))
         try:
-            v, partial = yield from _as_part(made, place, len(counts))
+            v, partial = yield from as_part(made, place, len(counts))
         except Stopped:
             if not curve:
                 raise
@@ -149,17 +148,6 @@ def _curve(
         if partial:
             return curve, True
     return curve, False
-
-
-def _as_part(algorithm: Algorithm[R], place: int, of: int) -> Algorithm[R]:
-    """`algorithm` as part `place` of `of`, of about the same length each: its Progress tells of the whole."""
-
-    def out(asked: Any) -> Any:
-        if not isinstance(asked, Progress):
-            return asked
-        return replace(asked, step=asked.step + place * asked.of, of=of * asked.of)
-
-    return relayed(algorithm, out)
 
 
 def _tried_on(network: str, subjects: Sequence[Subject], v: Tensor) -> Algorithm[dict[str, Any]]:

@@ -1,10 +1,11 @@
-"""Reports: what was measured, as one HTML file that opens anywhere, loads nothing and runs nothing.
+"""Reports: what was measured, as one HTML file that opens anywhere, loads nothing and, save one, runs nothing.
 
 lines.py     line charts as SVG
 theft.py     what it took to steal a model: the page of `rakinglight steal`
 recording.py, stream.py    the queries of an attack, and the detectors run over them
 samples.py   images, and what is made of them on the substitute
 views.py, comparison.py    the same model, shown less or defended: what that would have cost
+forced_choice.py           the one that runs something: it asks people what they see, and keeps their answers
 templates/   the pages' HTML and CSS
 
 Needs no torch.

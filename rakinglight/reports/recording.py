@@ -58,6 +58,9 @@ class Recording(InProcess):
         network = self.other.load_network(card)
         return replace(network, forward=Recorder(network.forward, self))
 
+    def end(self, name: str) -> None:
+        self.other.end(name)
+
     def note(self, rows: Array, labels: Sequence[int]) -> None:
         """Write down rows, float32 [n, C, H, W] in [0, 1], and what was said of each. Padding is a repetition."""
         levels = np.rint(rows * 255).astype(np.uint8)

@@ -55,6 +55,9 @@ class Through(InProcess):
     def read_card(self, name: str) -> Card:
         return replace(self.other.card(name), tells=TELLS[self.view], differentiable=False, detector=None)
 
+    def end(self, name: str) -> None:
+        self.other.end(name)
+
     def load_network(self, card: Card) -> Network:
         network = self.other.load_network(self.other.card(card.name))
         behind = Behind(network.forward, self.chain, self.seed) if self.chain else network.forward

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rakinglight.results.base import OVER, STATES, Answer, Detection, Prediction, Progress, Share, State, is_reference
+from rakinglight.results.inside import Inversion, Units
 from rakinglight.results.many import Robustness, Substitute, Universal
 from rakinglight.results.one import Attack, Classification, Explanation, Occlusion, Saliency
 
@@ -21,6 +22,7 @@ __all__ = [
     "Classification",
     "Detection",
     "Explanation",
+    "Inversion",
     "Occlusion",
     "Prediction",
     "Progress",
@@ -29,6 +31,7 @@ __all__ = [
     "Share",
     "State",
     "Substitute",
+    "Units",
     "Universal",
     "answers",
     "is_reference",
@@ -40,7 +43,9 @@ ANSWERS: dict[str, type[Answer]] = {
     "saliency": Saliency,
     "occlusion": Occlusion,
     "attack": Attack,
+    "inversion": Inversion,
     "robustness": Robustness,
+    "units": Units,
     "universal": Universal,
     "substitute": Substitute,
 }

@@ -14,6 +14,8 @@ from rakinglight import reply
 from rakinglight.wire import Frame
 from service.ask import Ask, Image
 
+#: Characters of a text that is told whole.
+LONG = 100
 #: What makes no request another: who asked, and under which number.
 _ASIDE = {"images", "request_id", "caller", "key"}
 
@@ -33,7 +35,20 @@ def from_bytes(raw: bytes) -> Ask:
 def asked(ask: Ask) -> dict[str, Any]:
     """What tells `ask` apart from others by the same method, as JSON has it: what was said of it, and no images."""
     said = {"parameters": ask.parameters, "compare": ask.compare, "seed": ask.seed, "dataset": ask.dataset}
-    return {name: reply.to_json(value) for name, value in said.items() if value}
+    return {name: _short(reply.to_json(value)) for name, value in said.items() if value}
+
+
+def _short(value: Any) -> Any:
+    """`value`, in which its digest stands for a long text: a list of jobs is for reading, and pictures are not read."""
+    match value:
+        case str() if len(value) > LONG:
+            return {"sha256": hashlib.sha256(value.encode()).hexdigest(), "bytes": len(value)}
+        case Mapping():
+            return {name: _short(one) for name, one in value.items()}
+        case list():
+            return [_short(one) for one in value]
+        case _:
+            return value
 
 
 def digest(ask: Ask) -> str:

@@ -223,8 +223,8 @@ class JobRun:
         )
         body = await self._run(0, question, prepared)
         found = await asyncio.to_thread(plan.results, [question], [body], request_id=ask.request_id)
-        keep = _keeping(storage, attempt, plan, body["result"]["summary"])
-        found[0]["summary"]["id"] = await self.patience.storing(keep)
+        if keep := _keeping(storage, attempt, plan, body["result"]["summary"]):
+            found[0]["summary"]["id"] = await self.patience.storing(keep)
         around = plan.reply([], [], seed=ask.seed, seconds=0.0, request_id=ask.request_id).members()
         left = [image for image in range(len(found)) if image not in attempt.done]
         for image in left:
@@ -392,12 +392,14 @@ class JobRun:
         self.cancelled.set()
 
 
-def _keeping(storage: Storage, attempt: Attempt, plan: Plan, summary: Mapping[str, Any]) -> Callable[[], str]:
-    """What keeps what a run about all images has made, and returns its id."""
+def _keeping(storage: Storage, attempt: Attempt, plan: Plan, summary: Mapping[str, Any]) -> Callable[[], str] | None:
+    """What keeps what a run about all images has made, and returns its id; None where it has made nothing to keep."""
     said: dict[str, Any] = {"job": attempt.job, "model": plan.model}
     if plan.operation.name == "substitute":
         last = summary["curve"][-1]
         said |= {"architecture": summary["architecture"], "queries": last["queries"], "agreement": last["agreement"]}
         return partial(storage.substitutes.keep, attempt.owner, summary["archive"].tobytes(), **said)
+    if plan.operation.name != "universal":
+        return None
     said |= {name: summary[name] for name in ("norm", "epsilon", "given", "held_out")} | {"method": plan.method}
     return partial(storage.perturbations.keep, attempt.owner, summary["perturbation"], **said)

@@ -14,6 +14,14 @@ from service.schemas.results import RESULTS
 from service.schemas.summaries import SUMMARIES
 from service.settings import Settings
 
+#: What an image may come as in a form.
+_FORMATS = "image/png, image/jpeg, image/webp, image/bmp, image/gif"
+#: Why the answer is a job, by how many of an operation's methods are always one.
+_JOB = {
+    "none": "It was asked for with `Prefer: respond-async`, and is a job now.",
+    "some": "It takes its time, as {methods}, or was asked for with `Prefer: respond-async`, and is a job now.",
+    "all": "It takes its time, and is always a job.",
+}
 #: A picture of one grey pixel, for the examples.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 
@@ -22,11 +30,13 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
     kinds = [*(method.name if method else "" for method in operation.methods or (None,)), *_comparing(operation)]
     requests = [reference(_request_name(operation, kind)) for kind in kinds]
     body = requests[0] if len(requests) == 1 else {"anyOf": requests}
+    files = {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}}
     form = {
         "type": "object",
         "properties": {
             "dataset": {"type": "string", "description": "Instead of images."},
-            "image": {"type": "array", "items": {"type": "string", "contentMediaType": "application/octet-stream"}},
+            "image": files,
+            **dict.fromkeys(operation.pictures, files),
             "method": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
             "request": {"type": "string", "contentMediaType": JSON, "description": "What a field cannot say."},
         },
@@ -46,6 +56,8 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
             "example": 'id: 1\nevent: progress\ndata: {"image": 0, "step": 1, "of": 10, "objective": 2.5}\n\n',
         },
     }
+    count = sum(method.long for method in operation.methods)
+    long = "none" if count == 0 else "all" if count == len(operation.methods) else "some"
     headers = ["X-Query-Budget-Remaining"] if operation.scope == "query" else []
     if operation.picture:
         content[PNG] = {"schema": {"type": "string", "contentMediaType": PNG}}
@@ -57,7 +69,7 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
             f"Up to {settings.images} images and {settings.body_bytes} bytes a request; an image has up to "
             f"{settings.image_pixels} pixels. A job may be about up to {settings.many_images} images of a dataset. An "
             f"array or picture of more than {settings.inline_bytes} bytes comes as an Artifact. Needs a key with "
-            f"the scope `{operation.scope}` where keys are used."
+            f"the scope `{operation.scope}` where keys are used{_other_scopes(operation)}."
         ),
         "parameters": [*parameters, PREFER, IDEMPOTENCY_KEY],
         "security": [{"key": []}, {}],
@@ -67,16 +79,14 @@ def post(operation: Operation, settings: Settings, name: str, parameters: list[S
                 JSON: {"schema": body, "example": _request_example(operation)},
                 "multipart/form-data": {
                     "schema": form,
-                    "encoding": {"image": {"contentType": "image/png, image/jpeg, image/webp, image/bmp, image/gif"}},
+                    "encoding": {name: {"contentType": _FORMATS} for name in ("image", *operation.pictures)},
                 },
             },
         },
-        "responses": ({} if operation.together else {"200": ok("The answer, one result an image.", content, *headers)})
+        "responses": ({} if long == "all" else {"200": ok("The answer, one result an image.", content, *headers)})
         | {
             "202": ok(
-                "It takes its time, and is always a job."
-                if operation.together
-                else "It was asked for with `Prefer: respond-async`, and is a job now.",
+                _JOB[long].format(methods=" and ".join(f"`{each.name}`" for each in operation.methods if each.long)),
                 {JSON: {"schema": reference("Job")}},
                 "Location",
                 "Preference-Applied",
@@ -104,6 +114,12 @@ def addressed(operation: Operation, settings: Settings, name: str) -> Schema:
         "multipart/form-data": form | {"schema": schema},
     }
     return whole | {"requestBody": {"required": True, "content": content}}
+
+
+def _other_scopes(operation: Operation) -> str:
+    """Which methods need another scope."""
+    others = [method for method in operation.methods if method.scope not in (None, operation.scope)]
+    return "".join(f", by `{method.name}` with `{method.scope}`" for method in others)
 
 
 def _said(properties: Schema, required: list[str]) -> Schema:
@@ -146,6 +162,8 @@ def request_schemas(operation: Operation) -> dict[str, Schema]:
             {"method": named, "parameters": reference(parameters["title"])},
             required=[] if first else ["method"],
         )
+        if method and not method.needs_image:
+            del request["oneOf"], request["properties"]["images"]["minItems"]
         schemas[request["title"]] = request
         entry = {"method": named, "parameters": reference(parameters["title"])}
         if "target" in parameters["properties"]:
@@ -232,6 +250,7 @@ def _reply(operation: Operation) -> Schema:
 #: Of operations whose methods are not all alike, the method and the parameters of the example.
 EXAMPLES: dict[str, tuple[str | None, Schema]] = {
     "attack": ("pgd", {"epsilon": "8/255", "steps": 10}),
+    "inversion": ("invert", {}),
     "robustness": (None, {"labels": [3], "methods": ["fgsm", "pgd"], "epsilons": ["1/255", "4/255"]}),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.schemas.inversion import INVERSION, UNITS
 from service.schemas.parts import (
     ARRAY,
     BOOLEAN,
@@ -74,6 +75,8 @@ def _explained(facts: dict[str, Schema]) -> Schema:
 
 #: What one entry of `results` holds. `include` may leave some of it out.
 RESULTS: dict[str, Schema] = {
+    "inversion": INVERSION,
+    "units": UNITS,
     "classify": record(
         "",
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.schemas.inversion import UNITS_SUMMARY
 from service.schemas.parts import ARRAY, BOOLEAN, INTEGER, NUMBER, PICTURE, SOME_NUMBER, TEXT, Schema, record, reference
 
 _SHARE = reference("Share")
@@ -63,6 +64,7 @@ _ACCURACIES: Schema = {
 
 #: What there is to say of all images together, where an operation says anything.
 SUMMARIES: dict[str, Schema] = {
+    "units": UNITS_SUMMARY,
     "robustness": record(
         "Over all images that were answered.",
         {

@@ -17,7 +17,8 @@ from rakinglight.catalogue import OPERATIONS, Operation
 from rakinglight.defenses import BY_NAME, AnyDefense
 from rakinglight.errors import CODES, BadParameter, FieldError
 from rakinglight.method import Method
-from rakinglight.parameters import AttackChoice, PerImage
+from rakinglight.parameters import AttackChoice, PerImage, Rank
+from rakinglight.picture_parameters import IsPicture, pictures_of
 from rakinglight.plan import comparable
 from rakinglight.results import State
 from service import grpc_keys, grpc_storage
@@ -51,8 +52,9 @@ def methods_oneof(operation: Operation) -> dict[str, FieldDescriptor]:
 
 def annotated(operation: Operation, method: Method[Any] | None) -> dict[str, Any]:
     """Name -> the type that the catalogue holds that parameter to."""
-    fields = operation.parameters(method).model_fields
-    return {name: field.annotation for name, field in fields.items()}
+    model = operation.parameters(method)
+    pictures = {name: list[IsPicture] if many else IsPicture for name, many in pictures_of(model).items()}
+    return {name: field.annotation for name, field in model.model_fields.items()} | pictures
 
 
 def wanted_type(annotation: Any) -> str:
@@ -61,9 +63,13 @@ def wanted_type(annotation: Any) -> str:
         return "repeated ClassReference"
     if annotation == AnyDefense:
         return "Defense"
+    if annotation in (IsPicture, list[IsPicture]):
+        return "Image" if annotation is IsPicture else "repeated Image"
     kind, *others = [_bare(arg) for arg in _either(annotation) if arg is not type(None)]
     if dict in [get_origin(other) for other in others]:
         return "PerturbationReference"
+    if {kind, *others} in ({int, str}, {int, str, Rank}):  # a class, the same for all images
+        return "ClassReference"
     if others:  # a number or a name
         assert {kind, *map(get_origin, others)} == {float, Literal}
         return "Filling"
@@ -133,9 +139,9 @@ def lines_to_paste(operation: Operation, method: Method[Any]) -> str:
     taken = [field.number for field in methods_oneof(operation).values()]
     lines = [f"    {message} {method.name} = {max(taken, default=15) + 1};", "", f"// {method.summary}"]
     lines.append(f"message {message} {{")
-    own = [name for name in annotated(operation, method) if name not in operation.own_parameters]
-    for number, name in enumerate(own, 1):
-        kind = wanted_type(fields[name].annotation)
+    own = {name: kind for name, kind in annotated(operation, method).items() if name not in operation.own_parameters}
+    for number, (name, annotation) in enumerate(own.items(), 1):
+        kind = wanted_type(annotation)
         lines += [f"  // {fields[name].description}", f"  {ENUMS.get(kind, kind)} {name} = {number};"]
     return "\n".join([*lines, "}"])
 

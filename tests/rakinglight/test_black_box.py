@@ -19,7 +19,7 @@ from rakinglight import cli, pictures, terminal
 from rakinglight.backends.remote import RemoteBackend
 from rakinglight.client import Client
 from rakinglight.description import card_of, describe
-from rakinglight.errors import BadParameter, Forbidden, InternalError, NotFound, OracleAway
+from rakinglight.errors import BadParameter, Forbidden, InternalError, NotFound, OracleAway, OracleChanged
 from rakinglight.oracles import open_oracle
 from rakinglight.results import Progress
 from tests.live_service import LiveService
@@ -31,6 +31,7 @@ from tests.rakinglight.oracles.servers import (
     full_view,
     label_view,
     logit_view,
+    logits_of,
     open_inference,
     ours,
     probabilities_of,
@@ -312,3 +313,67 @@ def test_a_card_is_read_from_a_description_and_from_one_that_says_no_more_than_a
     assert card_of(describe(card)) == replace(card, layers={}, differentiable=False)
     least = card_of({"name": "box", "input": {"shape": [3, 8, 8]}, "labels": ["a", "b"]})
     assert (least.input_shape, least.labels, least.version) == ((3, 8, 8), ("a", "b"), "")
+
+
+# ── the end of a run ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def mind() -> Iterator[Server]:
+    """A service that changes all its answers after so many requests: `mind.after`."""
+    answer = ours(label_view)
+
+    def changing(server: Server, asked: Any) -> Reply:
+        if len(server.posts) > server.after:  # type: ignore[attr-defined]
+            server.model = lambda rows: np.roll(logits_of(rows), 1, axis=1)
+        return answer(server, asked)
+
+    server = Server(changing)
+    server.after = 10**9  # type: ignore[attr-defined]
+    with serving(server):
+        yield server
+
+
+def learnt(server: Server, **how: Any) -> dict[str, int]:
+    """A substitute of thirty images; what was asked."""
+    images = list(np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8))
+    with rakinglight.black_box(server.url, **how) as client:
+        quick = {"rounds": 1, "epochs": 1, "architecture": "perceptron", "control": False, "epsilons": [0.1]}
+        client.model("trees").substitute(images, **quick)
+        (oracle,) = client._transport.oracles  # type: ignore[attr-defined]
+        return vars(oracle.counts)
+
+
+def test_a_model_that_changes_near_the_end_is_noticed_before_any_figure_is_told(mind: Any) -> None:
+    counts = learnt(mind)
+    assert counts["canaries"] == counts["asked"] // 100 + 4
+    requests, mind.after = len(mind.posts), len(mind.posts) + len(mind.posts) - 3
+    with pytest.raises(OracleChanged, match="otherwise than before"):
+        learnt(mind)
+    assert len(mind.posts) > 2 * requests - 3
+
+
+def test_one_image_is_not_asked_twice_and_nobody_has_to_look_again(mind: Any) -> None:
+    with rakinglight.black_box(mind.url) as client:
+        client.model("trees").classify(np.zeros((4, 4), np.uint8))
+        (oracle,) = client._transport.oracles  # type: ignore[attr-defined]
+        assert oracle.counts.canaries == 0
+    assert learnt(mind, canaries=0)["canaries"] == 0
+
+
+def test_where_the_budget_is_used_up_the_figures_stand_and_the_log_says_what_is_not_known(
+    mind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = learnt(mind)["asked"]
+    answer = mind.answer
+
+    def spent(server: Server, asked: Any) -> Reply:
+        reply = answer(server, asked)
+        left = max(0, 2 * whole + 4 + whole // 100 * 2 - len(server.images))
+        return Reply(reply.body, headers={"X-Query-Budget-Remaining": str(left)})
+
+    mind.answer = spent
+    counts = learnt(mind)
+    assert counts["asked"] == whole
+    assert counts["canaries"] == whole // 100
+    assert "could not be asked at the end" in caplog.text

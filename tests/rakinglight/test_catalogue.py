@@ -28,7 +28,8 @@ each = pytest.mark.parametrize(
 
 def least(asked: Operation, method: Method[Any] | None) -> dict[str, Any]:
     """What has to be said at least: most parameters have a default."""
-    said = {"models": ["another"], "perturbation": "pert_0123456789abcdefghij"}
+    said: dict[str, Any] = {"models": ["another"], "perturbation": "pert_0123456789abcdefghij", "target": 1}
+    said |= {"masks": ["iVBORw0KGgo="], "concepts": ["sky"], "style": "iVBORw0KGgo="}
     return {name: said[name] for name in asked.parameters(method).model_json_schema().get("required", ())}
 
 
@@ -55,8 +56,10 @@ def test_every_parameter_has_a_meaning_and_a_default_or_must_be_given(
 
 @each
 def test_the_defaults_posted_back_repeat_the_call(asked: Operation, method: Method[Any] | None) -> None:
-    labels = {"labels": 0} if "labels" in asked.own_parameters else {}  # or a dataset's
-    filled, (own,) = asked.check(method, least(asked, method) | labels, CARD, images=1)
+    beside = {"labels": 0} if "labels" in asked.own_parameters else {}  # or a dataset's
+    if method and method.name == "activation_maximization":  # of a class or of a unit, whichever is said
+        beside = {"target": 1}
+    filled, (own,) = asked.check(method, least(asked, method) | beside, CARD, images=1)
     posted = json.loads(json.dumps(filled))
     assert asked.check(method, posted, CARD, images=1) == (filled, [own])
     jsonschema.validate(posted, asked.parameters(method).model_json_schema())
@@ -64,7 +67,7 @@ def test_the_defaults_posted_back_repeat_the_call(asked: Operation, method: Meth
 
 @each
 def test_the_defaults_are_those_of_the_functions(asked: Operation, method: Method[Any] | None) -> None:
-    written: dict[str, Any] = dict(asked.run.__kwdefaults__)
+    written: dict[str, Any] = dict(asked.run.__kwdefaults__ or {})
     if method:
         written |= {**method.defaults, **(method.algorithm.__kwdefaults__ or {})}
     filled = asked.parameters(method)(**least(asked, method))

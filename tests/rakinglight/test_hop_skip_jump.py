@@ -191,8 +191,8 @@ def test_a_start_that_is_no_image_is_refused(start: Any, why: str) -> None:
         play(hop_skip_jump(X, Goal(0), Noise(0), LABEL, start=array_to_json(start)), half_space(a_normal(), 0.2))
 
 
-@pytest.mark.parametrize("start", ["pert_1", 3, {"dtype": "float32"}, array_to_json(np.zeros(3, np.float32))])
-def test_a_start_that_is_no_tensor_is_refused_at_the_door(start: Any) -> None:
+@pytest.mark.parametrize("start", ["", 3, {"dtype": "float32"}, array_to_json(np.zeros(3, np.float32))])
+def test_a_start_that_is_no_picture_is_refused_at_the_door(start: Any) -> None:
     operation = OPERATIONS["attack"]
     with pytest.raises(BadParameter) as refused:
         operation.read(operation.by_name["hop_skip_jump"], {"start": start})

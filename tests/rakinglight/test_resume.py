@@ -17,6 +17,7 @@ from rakinglight.backends.torch_backend import TorchBackend
 from rakinglight.catalogue import OPERATIONS
 from rakinglight.engine import Engine
 from rakinglight.errors import BadParameter, DeadlineExceeded
+from rakinglight.inverted import Inverted
 from rakinglight.maps import Map
 from rakinglight.network import Network
 from rakinglight.news import newest
@@ -26,13 +27,16 @@ from rakinglight.question import Question
 from rakinglight.relays import resumable
 from rakinglight.run import Cost, Run
 from rakinglight.states import to_arrays, to_tensors
-from rakinglight.wire import Frame
+from rakinglight.wire import Frame, array_to_json
 from rakinglight.worker import Mailbox, Worker
 from tests.networks import network_of
 
 SHAPE = (3, 10, 12)
 NETWORK = network_of(
-    "small", nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 10, 5)), SHAPE
+    "small",
+    nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 8 * 10, 5)),
+    SHAPE,
+    layers={"0": (4, 8, 10), "1": (4, 8, 10)},
 )
 #: Of the same classes, for what is made on another network.
 SOURCE = network_of("source", nn.Sequential(nn.Flatten(), nn.Linear(3 * 6 * 6, 5)), (3, 6, 6))
@@ -59,6 +63,20 @@ PARAMETERS: dict[str, dict[str, Any]] = {
     "second_order": {"n_samples": 110},
     "sliding": {"window": 1, "stride": 1, "per_channel": True},
     "rise": {"masks": 200},
+    "invert": {"steps": 5, "layer": "1", "beginning": "noise", "repeats": 2, "jitter": 1},
+    "caricature": {"steps": 4, "layer": "0", "jitter": 1},
+    "edit": {"steps": 4, "target": {"rank": 2}, "optimizer": "momentum"},
+    "activation_maximization": {"steps": 4, "target": 1, "starts": 2, "compare_softmax": True},
+    "deep_dream": {"steps": 2, "octaves": 2, "frames": 1, "layer": "0", "jitter": 2},
+    "style": {"steps": 4, "style": array_to_json(PIXELS), "style_layers": ["0"], "content_layer": "0"},
+    "fooling": {
+        "target": 1,
+        "encoding": "cppn",
+        "confidence": 0.9999,
+        "queries": 60,
+        "population": 10,
+        "noise_images": 100,
+    },
 }
 RESUMABLE = [
     (operation.name, method.name)
@@ -204,18 +222,26 @@ def test_stopped_at_once_it_shows_what_the_state_had(asked: Question) -> None:
             assert same_bits(found["evaluation"], best)
         elif isinstance(best, Map):
             assert same_bits(found["map"], best.map.numpy())
+        elif isinstance(best, Inverted):
+            assert same_bits(found["image"], best.ordered().image.numpy())
         else:
             assert same_bits(found["exact"]["image"], best.numpy())
-        assert again.rows == (2 if asked.operation == "attack" else 0)  # both pictures are judged
+        if asked.operation == "inversion":  # the picture is judged, and its errors are measured where it has any
+            assert 1 <= again.rows <= 3
+        else:
+            assert again.rows == (2 if asked.operation == "attack" else 0)  # both pictures are judged
 
 
 @cases
 def test_rows_before_the_state_count_as_spent(asked: Question) -> None:
     whole = driven(asked)
-    rows = Cost(**whole.saved[1]["cost"]).rows + 2
+    rows = Cost(**whole.saved[1]["cost"]).rows + max(2, OPERATIONS[asked.operation].reserve)
+    needed = whole.rows
+    if asked.operation == "inversion":  # more is kept for the end than is needed of it
+        needed = Cost(**whole.saved[-1]["cost"]).rows + OPERATIONS["inversion"].reserve
     limited = replace(asked, max_rows=rows)
     alone, again = driven(limited), driven(limited, whole.saved[0])
-    assert alone.run.result.get("partial", False) is (whole.rows > rows)
+    assert alone.run.result.get("partial", False) is (needed > rows)
     assert same_bits(again.run.result, alone.run.result)
     assert again.run.cost == alone.run.cost
 

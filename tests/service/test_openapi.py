@@ -18,6 +18,7 @@ from tests.service.conftest import House
 from tests.service.pictures_at_hand import base64_of, noise, png
 
 TEXT = base64_of(png(noise()))
+MASK = base64_of(png(np.zeros_like(noise())))
 DOCUMENT = openapi.document(Settings())
 
 
@@ -97,6 +98,20 @@ NEEDED: dict[tuple[str, str], dict[str, Any]] = {
     ("attack", "hop_skip_jump"): {"parameters": {"queries": 100}},
     ("attack", "boundary"): {"parameters": {"queries": 50}},
     ("attack", "auto"): {"parameters": {"steps": 2, "queries": 20}},
+    ("inversion", "invert"): {"parameters": {"steps": 2}},
+    ("inversion", "activation_maximization"): {
+        "images": [],
+        "parameters": {"steps": 2, "target": 1, "compare_softmax": True}
+        | {"real_images": [TEXT], "models": ["neighbour"]},
+    },
+    ("inversion", "deep_dream"): {"parameters": {"steps": 1, "octaves": 1, "frames": 1}},
+    ("inversion", "style"): {"parameters": {"steps": 2, "style": TEXT}},
+    ("inversion", "caricature"): {"parameters": {"steps": 2}},
+    ("inversion", "edit"): {"parameters": {"steps": 2, "target": 1}},
+    ("inversion", "fooling"): {"parameters": {"target": 1, "encoding": "direct", "queries": 20, "noise_images": 2}},
+    ("units", "neighbors"): {"images": [TEXT, TEXT]},
+    ("units", "embedding"): {"images": [TEXT] * 4},
+    ("units", "dissection"): {"parameters": {"masks": [MASK], "concepts": ["sky"]}},
     ("substitute", "papernot"): {"images": [TEXT, TEXT]},
     ("robustness", ""): {"parameters": {"labels": [0], "methods": ["fgsm"], "epsilons": [0.1]}},
 }
@@ -117,13 +132,14 @@ async def test_examples_can_be_sent_and_answers_are_as_described(house: House, n
         body = {"images": [TEXT], **({"method": method.name} if method else {}), **needed}
         valid(body, content["schema"])
         answer = await house.client.post(operation_path(name).format(model="small"), json=body)
-        if catalogue.OPERATIONS[name].together:
+        if method and method.long:
             assert answer.status_code == 202
             continue
         assert answer.status_code == 200, answer.text
         valid(answer.json(), described["responses"]["200"]["content"]["application/json"]["schema"])
     example = await house.client.post(f"/api/v1/models/small/{name}", json=content["example"])
-    assert example.status_code == (202 if catalogue.OPERATIONS[name].together else 200), example.text
+    always = catalogue.OPERATIONS[name].is_long(content["example"].get("method"))
+    assert example.status_code == (202 if always else 200), example.text
 
 
 @pytest.mark.parametrize(

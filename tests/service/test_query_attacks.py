@@ -91,7 +91,7 @@ async def test_both_doors_take_an_image_to_begin_at(rest: httpx2.AsyncClient, st
     reply = await stub.Attack(request("hop_skip_jump", **said))
     assert reply.results[0].adversarial
     assert list(reply.results[0].trace.queries) == answer["results"][0]["trace"]["queries"]
-    assert reply.parameters.hop_skip_jump.start.data == START.tobytes()
+    assert reply.parameters.hop_skip_jump.start.tensor.data == START.tobytes()
     refused = await by_rest(rest, "hop_skip_jump", start=array_to_json(START[:, :5]))
     assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, "/parameters/start")
 

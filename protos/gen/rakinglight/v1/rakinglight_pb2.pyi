@@ -48,6 +48,65 @@ class AttackLoss(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ATTACK_LOSS_CROSS_ENTROPY: _ClassVar[AttackLoss]
     ATTACK_LOSS_DLR: _ClassVar[AttackLoss]
 
+class Representation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REPRESENTATION_UNSPECIFIED: _ClassVar[Representation]
+    REPRESENTATION_NETWORK: _ClassVar[Representation]
+    REPRESENTATION_HOG: _ClassVar[Representation]
+    REPRESENTATION_DSIFT: _ClassVar[Representation]
+    REPRESENTATION_BAG_OF_WORDS: _ClassVar[Representation]
+
+class Prior(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PRIOR_UNSPECIFIED: _ClassVar[Prior]
+    PRIOR_NATURAL: _ClassVar[Prior]
+    PRIOR_NONE: _ClassVar[Prior]
+    PRIOR_DICTIONARY: _ClassVar[Prior]
+    PRIOR_DECODER: _ClassVar[Prior]
+
+class Beginning(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    BEGINNING_UNSPECIFIED: _ClassVar[Beginning]
+    BEGINNING_NOISE: _ClassVar[Beginning]
+    BEGINNING_ZEROS: _ClassVar[Beginning]
+
+class Parametrization(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    PARAMETRIZATION_UNSPECIFIED: _ClassVar[Parametrization]
+    PARAMETRIZATION_PIXELS: _ClassVar[Parametrization]
+    PARAMETRIZATION_FOURIER: _ClassVar[Parametrization]
+
+class Optimizer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    OPTIMIZER_UNSPECIFIED: _ClassVar[Optimizer]
+    OPTIMIZER_ADAM: _ClassVar[Optimizer]
+    OPTIMIZER_MOMENTUM: _ClassVar[Optimizer]
+
+class Animation(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ANIMATION_UNSPECIFIED: _ClassVar[Animation]
+    ANIMATION_GIF: _ClassVar[Animation]
+    ANIMATION_WEBP: _ClassVar[Animation]
+
+class Terms(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TERMS_UNSPECIFIED: _ClassVar[Terms]
+    TERMS_NATURAL: _ClassVar[Terms]
+    TERMS_NONE: _ClassVar[Terms]
+
+class Encoding(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ENCODING_UNSPECIFIED: _ClassVar[Encoding]
+    ENCODING_GRADIENT: _ClassVar[Encoding]
+    ENCODING_DIRECT: _ClassVar[Encoding]
+    ENCODING_CPPN: _ClassVar[Encoding]
+
+class Metric(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    METRIC_UNSPECIFIED: _ClassVar[Metric]
+    METRIC_COSINE: _ClassVar[Metric]
+    METRIC_L2: _ClassVar[Metric]
+
 class SubstituteAnswers(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     SUBSTITUTE_ANSWERS_UNSPECIFIED: _ClassVar[SubstituteAnswers]
@@ -111,6 +170,38 @@ NORM_L2: Norm
 ATTACK_LOSS_UNSPECIFIED: AttackLoss
 ATTACK_LOSS_CROSS_ENTROPY: AttackLoss
 ATTACK_LOSS_DLR: AttackLoss
+REPRESENTATION_UNSPECIFIED: Representation
+REPRESENTATION_NETWORK: Representation
+REPRESENTATION_HOG: Representation
+REPRESENTATION_DSIFT: Representation
+REPRESENTATION_BAG_OF_WORDS: Representation
+PRIOR_UNSPECIFIED: Prior
+PRIOR_NATURAL: Prior
+PRIOR_NONE: Prior
+PRIOR_DICTIONARY: Prior
+PRIOR_DECODER: Prior
+BEGINNING_UNSPECIFIED: Beginning
+BEGINNING_NOISE: Beginning
+BEGINNING_ZEROS: Beginning
+PARAMETRIZATION_UNSPECIFIED: Parametrization
+PARAMETRIZATION_PIXELS: Parametrization
+PARAMETRIZATION_FOURIER: Parametrization
+OPTIMIZER_UNSPECIFIED: Optimizer
+OPTIMIZER_ADAM: Optimizer
+OPTIMIZER_MOMENTUM: Optimizer
+ANIMATION_UNSPECIFIED: Animation
+ANIMATION_GIF: Animation
+ANIMATION_WEBP: Animation
+TERMS_UNSPECIFIED: Terms
+TERMS_NATURAL: Terms
+TERMS_NONE: Terms
+ENCODING_UNSPECIFIED: Encoding
+ENCODING_GRADIENT: Encoding
+ENCODING_DIRECT: Encoding
+ENCODING_CPPN: Encoding
+METRIC_UNSPECIFIED: Metric
+METRIC_COSINE: Metric
+METRIC_L2: Metric
 SUBSTITUTE_ANSWERS_UNSPECIFIED: SubstituteAnswers
 SUBSTITUTE_ANSWERS_AUTO: SubstituteAnswers
 SUBSTITUTE_ANSWERS_HARD: SubstituteAnswers
@@ -1152,8 +1243,8 @@ class HopSkipJumpParameters(_message.Message):
     queries: int
     initial_rows: int
     gamma: float
-    start: Tensor
-    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., queries: _Optional[int] = ..., initial_rows: _Optional[int] = ..., gamma: _Optional[float] = ..., start: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    start: Image
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., queries: _Optional[int] = ..., initial_rows: _Optional[int] = ..., gamma: _Optional[float] = ..., start: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class BoundaryParameters(_message.Message):
     __slots__ = ("norm", "queries", "orthogonal_step", "source_step", "start")
@@ -1166,8 +1257,8 @@ class BoundaryParameters(_message.Message):
     queries: int
     orthogonal_step: float
     source_step: float
-    start: Tensor
-    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., queries: _Optional[int] = ..., orthogonal_step: _Optional[float] = ..., source_step: _Optional[float] = ..., start: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+    start: Image
+    def __init__(self, norm: _Optional[_Union[Norm, str]] = ..., queries: _Optional[int] = ..., orthogonal_step: _Optional[float] = ..., source_step: _Optional[float] = ..., start: _Optional[_Union[Image, _Mapping]] = ...) -> None: ...
 
 class AutoParameters(_message.Message):
     __slots__ = ("norm", "epsilon", "steps", "target_classes", "queries")
@@ -1298,6 +1389,682 @@ class AttackEvent(_message.Message):
     progress: Progress
     result: AttackResponse
     def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[AttackResponse, _Mapping]] = ...) -> None: ...
+
+class InversionRequest(_message.Message):
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "dataset")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    parameters: InversionParameters
+    include: Include
+    seed: int
+    max_rows: int
+    purpose: str
+    dataset: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[InversionParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
+
+class InversionParameters(_message.Message):
+    __slots__ = ("invert", "caricature", "edit", "deep_dream", "style", "activation_maximization", "fooling")
+    INVERT_FIELD_NUMBER: _ClassVar[int]
+    CARICATURE_FIELD_NUMBER: _ClassVar[int]
+    EDIT_FIELD_NUMBER: _ClassVar[int]
+    DEEP_DREAM_FIELD_NUMBER: _ClassVar[int]
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_MAXIMIZATION_FIELD_NUMBER: _ClassVar[int]
+    FOOLING_FIELD_NUMBER: _ClassVar[int]
+    invert: InvertParameters
+    caricature: CaricatureParameters
+    edit: EditParameters
+    deep_dream: DeepDreamParameters
+    style: StyleParameters
+    activation_maximization: ActivationMaximizationParameters
+    fooling: FoolingParameters
+    def __init__(self, invert: _Optional[_Union[InvertParameters, _Mapping]] = ..., caricature: _Optional[_Union[CaricatureParameters, _Mapping]] = ..., edit: _Optional[_Union[EditParameters, _Mapping]] = ..., deep_dream: _Optional[_Union[DeepDreamParameters, _Mapping]] = ..., style: _Optional[_Union[StyleParameters, _Mapping]] = ..., activation_maximization: _Optional[_Union[ActivationMaximizationParameters, _Mapping]] = ..., fooling: _Optional[_Union[FoolingParameters, _Mapping]] = ...) -> None: ...
+
+class InvertParameters(_message.Message):
+    __slots__ = ("layer", "representation", "code_of", "prior", "beginning", "start", "repeats", "fidelity", "alpha", "alpha_weight", "beta", "tv_weight", "jitter", "parametrization", "optimizer", "step_size", "steps")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    REPRESENTATION_FIELD_NUMBER: _ClassVar[int]
+    CODE_OF_FIELD_NUMBER: _ClassVar[int]
+    PRIOR_FIELD_NUMBER: _ClassVar[int]
+    BEGINNING_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    REPEATS_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    TV_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETRIZATION_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    representation: Representation
+    code_of: Image
+    prior: Prior
+    beginning: Beginning
+    start: Image
+    repeats: int
+    fidelity: float
+    alpha: float
+    alpha_weight: float
+    beta: float
+    tv_weight: float
+    jitter: int
+    parametrization: Parametrization
+    optimizer: Optimizer
+    step_size: float
+    steps: int
+    def __init__(self, layer: _Optional[str] = ..., representation: _Optional[_Union[Representation, str]] = ..., code_of: _Optional[_Union[Image, _Mapping]] = ..., prior: _Optional[_Union[Prior, str]] = ..., beginning: _Optional[_Union[Beginning, str]] = ..., start: _Optional[_Union[Image, _Mapping]] = ..., repeats: _Optional[int] = ..., fidelity: _Optional[float] = ..., alpha: _Optional[float] = ..., alpha_weight: _Optional[float] = ..., beta: _Optional[float] = ..., tv_weight: _Optional[float] = ..., jitter: _Optional[int] = ..., parametrization: _Optional[_Union[Parametrization, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class CaricatureParameters(_message.Message):
+    __slots__ = ("layer", "representation", "fidelity", "alpha", "alpha_weight", "beta", "tv_weight", "jitter", "parametrization", "optimizer", "step_size", "steps")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    REPRESENTATION_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    TV_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETRIZATION_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    representation: Representation
+    fidelity: float
+    alpha: float
+    alpha_weight: float
+    beta: float
+    tv_weight: float
+    jitter: int
+    parametrization: Parametrization
+    optimizer: Optimizer
+    step_size: float
+    steps: int
+    def __init__(self, layer: _Optional[str] = ..., representation: _Optional[_Union[Representation, str]] = ..., fidelity: _Optional[float] = ..., alpha: _Optional[float] = ..., alpha_weight: _Optional[float] = ..., beta: _Optional[float] = ..., tv_weight: _Optional[float] = ..., jitter: _Optional[int] = ..., parametrization: _Optional[_Union[Parametrization, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class EditParameters(_message.Message):
+    __slots__ = ("target", "score", "fidelity", "near_weight", "beta", "tv_weight", "jitter", "parametrization", "optimizer", "step_size", "steps")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_FIELD_NUMBER: _ClassVar[int]
+    NEAR_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    TV_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETRIZATION_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    target: _containers.RepeatedCompositeFieldContainer[ClassReference]
+    score: Score
+    fidelity: float
+    near_weight: float
+    beta: float
+    tv_weight: float
+    jitter: int
+    parametrization: Parametrization
+    optimizer: Optimizer
+    step_size: float
+    steps: int
+    def __init__(self, target: _Optional[_Iterable[_Union[ClassReference, _Mapping]]] = ..., score: _Optional[_Union[Score, str]] = ..., fidelity: _Optional[float] = ..., near_weight: _Optional[float] = ..., beta: _Optional[float] = ..., tv_weight: _Optional[float] = ..., jitter: _Optional[int] = ..., parametrization: _Optional[_Union[Parametrization, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class DeepDreamParameters(_message.Message):
+    __slots__ = ("layer", "octaves", "octave_scale", "steps", "step_size", "jitter", "frames", "zoom", "animation")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    OCTAVES_FIELD_NUMBER: _ClassVar[int]
+    OCTAVE_SCALE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    FRAMES_FIELD_NUMBER: _ClassVar[int]
+    ZOOM_FIELD_NUMBER: _ClassVar[int]
+    ANIMATION_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    octaves: int
+    octave_scale: float
+    steps: int
+    step_size: float
+    jitter: int
+    frames: int
+    zoom: float
+    animation: Animation
+    def __init__(self, layer: _Optional[str] = ..., octaves: _Optional[int] = ..., octave_scale: _Optional[float] = ..., steps: _Optional[int] = ..., step_size: _Optional[float] = ..., jitter: _Optional[int] = ..., frames: _Optional[int] = ..., zoom: _Optional[float] = ..., animation: _Optional[_Union[Animation, str]] = ...) -> None: ...
+
+class StyleParameters(_message.Message):
+    __slots__ = ("style", "content_layer", "style_layers", "content_weight", "style_weight", "beta", "tv_weight", "jitter", "parametrization", "optimizer", "step_size", "steps")
+    STYLE_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_LAYER_FIELD_NUMBER: _ClassVar[int]
+    STYLE_LAYERS_FIELD_NUMBER: _ClassVar[int]
+    CONTENT_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    STYLE_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    TV_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETRIZATION_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    style: Image
+    content_layer: str
+    style_layers: _containers.RepeatedScalarFieldContainer[str]
+    content_weight: float
+    style_weight: float
+    beta: float
+    tv_weight: float
+    jitter: int
+    parametrization: Parametrization
+    optimizer: Optimizer
+    step_size: float
+    steps: int
+    def __init__(self, style: _Optional[_Union[Image, _Mapping]] = ..., content_layer: _Optional[str] = ..., style_layers: _Optional[_Iterable[str]] = ..., content_weight: _Optional[float] = ..., style_weight: _Optional[float] = ..., beta: _Optional[float] = ..., tv_weight: _Optional[float] = ..., jitter: _Optional[int] = ..., parametrization: _Optional[_Union[Parametrization, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ...) -> None: ...
+
+class ActivationMaximizationParameters(_message.Message):
+    __slots__ = ("target", "score", "layer", "unit", "terms", "starts", "fidelity", "near_weight", "alpha", "alpha_weight", "beta", "tv_weight", "blur_sigma", "blur_every", "clip_norm", "clip_contribution", "jitter", "parametrization", "optimizer", "step_size", "steps", "compare_softmax", "real_images", "models")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TERMS_FIELD_NUMBER: _ClassVar[int]
+    STARTS_FIELD_NUMBER: _ClassVar[int]
+    FIDELITY_FIELD_NUMBER: _ClassVar[int]
+    NEAR_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_FIELD_NUMBER: _ClassVar[int]
+    ALPHA_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BETA_FIELD_NUMBER: _ClassVar[int]
+    TV_WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    BLUR_SIGMA_FIELD_NUMBER: _ClassVar[int]
+    BLUR_EVERY_FIELD_NUMBER: _ClassVar[int]
+    CLIP_NORM_FIELD_NUMBER: _ClassVar[int]
+    CLIP_CONTRIBUTION_FIELD_NUMBER: _ClassVar[int]
+    JITTER_FIELD_NUMBER: _ClassVar[int]
+    PARAMETRIZATION_FIELD_NUMBER: _ClassVar[int]
+    OPTIMIZER_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    STEPS_FIELD_NUMBER: _ClassVar[int]
+    COMPARE_SOFTMAX_FIELD_NUMBER: _ClassVar[int]
+    REAL_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    target: ClassReference
+    score: Score
+    layer: str
+    unit: int
+    terms: Terms
+    starts: int
+    fidelity: float
+    near_weight: float
+    alpha: float
+    alpha_weight: float
+    beta: float
+    tv_weight: float
+    blur_sigma: float
+    blur_every: int
+    clip_norm: float
+    clip_contribution: float
+    jitter: int
+    parametrization: Parametrization
+    optimizer: Optimizer
+    step_size: float
+    steps: int
+    compare_softmax: bool
+    real_images: _containers.RepeatedCompositeFieldContainer[Image]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, target: _Optional[_Union[ClassReference, _Mapping]] = ..., score: _Optional[_Union[Score, str]] = ..., layer: _Optional[str] = ..., unit: _Optional[int] = ..., terms: _Optional[_Union[Terms, str]] = ..., starts: _Optional[int] = ..., fidelity: _Optional[float] = ..., near_weight: _Optional[float] = ..., alpha: _Optional[float] = ..., alpha_weight: _Optional[float] = ..., beta: _Optional[float] = ..., tv_weight: _Optional[float] = ..., blur_sigma: _Optional[float] = ..., blur_every: _Optional[int] = ..., clip_norm: _Optional[float] = ..., clip_contribution: _Optional[float] = ..., jitter: _Optional[int] = ..., parametrization: _Optional[_Union[Parametrization, str]] = ..., optimizer: _Optional[_Union[Optimizer, str]] = ..., step_size: _Optional[float] = ..., steps: _Optional[int] = ..., compare_softmax: bool = ..., real_images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., models: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class FoolingParameters(_message.Message):
+    __slots__ = ("target", "encoding", "confidence", "queries", "step_size", "population", "mutation_rate", "noise_images")
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    ENCODING_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    QUERIES_FIELD_NUMBER: _ClassVar[int]
+    STEP_SIZE_FIELD_NUMBER: _ClassVar[int]
+    POPULATION_FIELD_NUMBER: _ClassVar[int]
+    MUTATION_RATE_FIELD_NUMBER: _ClassVar[int]
+    NOISE_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    target: ClassReference
+    encoding: Encoding
+    confidence: float
+    queries: int
+    step_size: float
+    population: int
+    mutation_rate: float
+    noise_images: int
+    def __init__(self, target: _Optional[_Union[ClassReference, _Mapping]] = ..., encoding: _Optional[_Union[Encoding, str]] = ..., confidence: _Optional[float] = ..., queries: _Optional[int] = ..., step_size: _Optional[float] = ..., population: _Optional[int] = ..., mutation_rate: _Optional[float] = ..., noise_images: _Optional[int] = ...) -> None: ...
+
+class InversionResponse(_message.Message):
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    model: ModelReference
+    parameters: InversionParameters
+    results: _containers.RepeatedCompositeFieldContainer[InversionResult]
+    cost: Cost
+    answered_by: AnsweredBy
+    elapsed_ms: float
+    request_id: str
+    seed: int
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[InversionParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[InversionResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ...) -> None: ...
+
+class InversionResult(_message.Message):
+    __slots__ = ("prediction", "picture", "image", "objective", "reached", "feature_error", "pixel_error", "others", "animation", "partial", "note", "geometry", "target", "confidence", "fooled", "evaluations", "generations", "noise", "score", "softmax", "real_images", "ranks")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    REACHED_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_ERROR_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    ANIMATION_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    TARGET_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    FOOLED_FIELD_NUMBER: _ClassVar[int]
+    EVALUATIONS_FIELD_NUMBER: _ClassVar[int]
+    GENERATIONS_FIELD_NUMBER: _ClassVar[int]
+    NOISE_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    SOFTMAX_FIELD_NUMBER: _ClassVar[int]
+    REAL_IMAGES_FIELD_NUMBER: _ClassVar[int]
+    RANKS_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    picture: bytes
+    image: Tensor
+    objective: Tensor
+    reached: Prediction
+    feature_error: float
+    pixel_error: float
+    others: _containers.RepeatedCompositeFieldContainer[OtherPicture]
+    animation: bytes
+    partial: bool
+    note: str
+    geometry: Geometry
+    target: Prediction
+    confidence: float
+    fooled: bool
+    evaluations: int
+    generations: int
+    noise: BestOfNoise
+    score: float
+    softmax: BothClimbed
+    real_images: RealScores
+    ranks: _containers.RepeatedCompositeFieldContainer[RankElsewhere]
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., picture: _Optional[bytes] = ..., image: _Optional[_Union[Tensor, _Mapping]] = ..., objective: _Optional[_Union[Tensor, _Mapping]] = ..., reached: _Optional[_Union[Prediction, _Mapping]] = ..., feature_error: _Optional[float] = ..., pixel_error: _Optional[float] = ..., others: _Optional[_Iterable[_Union[OtherPicture, _Mapping]]] = ..., animation: _Optional[bytes] = ..., partial: bool = ..., note: _Optional[str] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., target: _Optional[_Union[Prediction, _Mapping]] = ..., confidence: _Optional[float] = ..., fooled: bool = ..., evaluations: _Optional[int] = ..., generations: _Optional[int] = ..., noise: _Optional[_Union[BestOfNoise, _Mapping]] = ..., score: _Optional[float] = ..., softmax: _Optional[_Union[BothClimbed, _Mapping]] = ..., real_images: _Optional[_Union[RealScores, _Mapping]] = ..., ranks: _Optional[_Iterable[_Union[RankElsewhere, _Mapping]]] = ...) -> None: ...
+
+class BothClimbed(_message.Message):
+    __slots__ = ("by_score", "by_probability", "picture")
+    BY_SCORE_FIELD_NUMBER: _ClassVar[int]
+    BY_PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    by_score: Climbed
+    by_probability: Climbed
+    picture: bytes
+    def __init__(self, by_score: _Optional[_Union[Climbed, _Mapping]] = ..., by_probability: _Optional[_Union[Climbed, _Mapping]] = ..., picture: _Optional[bytes] = ...) -> None: ...
+
+class Climbed(_message.Message):
+    __slots__ = ("logit", "probability")
+    LOGIT_FIELD_NUMBER: _ClassVar[int]
+    PROBABILITY_FIELD_NUMBER: _ClassVar[int]
+    logit: float
+    probability: float
+    def __init__(self, logit: _Optional[float] = ..., probability: _Optional[float] = ...) -> None: ...
+
+class RealScores(_message.Message):
+    __slots__ = ("scores", "below")
+    SCORES_FIELD_NUMBER: _ClassVar[int]
+    BELOW_FIELD_NUMBER: _ClassVar[int]
+    scores: _containers.RepeatedScalarFieldContainer[float]
+    below: int
+    def __init__(self, scores: _Optional[_Iterable[float]] = ..., below: _Optional[int] = ...) -> None: ...
+
+class RankElsewhere(_message.Message):
+    __slots__ = ("model", "rank")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    RANK_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    rank: int
+    def __init__(self, model: _Optional[str] = ..., rank: _Optional[int] = ...) -> None: ...
+
+class OtherPicture(_message.Message):
+    __slots__ = ("picture", "image", "objective", "reached", "feature_error", "pixel_error")
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    OBJECTIVE_FIELD_NUMBER: _ClassVar[int]
+    REACHED_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_ERROR_FIELD_NUMBER: _ClassVar[int]
+    PIXEL_ERROR_FIELD_NUMBER: _ClassVar[int]
+    picture: bytes
+    image: Tensor
+    objective: Tensor
+    reached: Prediction
+    feature_error: float
+    pixel_error: float
+    def __init__(self, picture: _Optional[bytes] = ..., image: _Optional[_Union[Tensor, _Mapping]] = ..., objective: _Optional[_Union[Tensor, _Mapping]] = ..., reached: _Optional[_Union[Prediction, _Mapping]] = ..., feature_error: _Optional[float] = ..., pixel_error: _Optional[float] = ...) -> None: ...
+
+class BestOfNoise(_message.Message):
+    __slots__ = ("images", "confidence")
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCE_FIELD_NUMBER: _ClassVar[int]
+    images: int
+    confidence: float
+    def __init__(self, images: _Optional[int] = ..., confidence: _Optional[float] = ...) -> None: ...
+
+class InversionEvent(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    result: InversionResponse
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[InversionResponse, _Mapping]] = ...) -> None: ...
+
+class UnitsRequest(_message.Message):
+    __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "dataset")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    MAX_ROWS_FIELD_NUMBER: _ClassVar[int]
+    PURPOSE_FIELD_NUMBER: _ClassVar[int]
+    DATASET_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    images: _containers.RepeatedCompositeFieldContainer[Image]
+    parameters: UnitsParameters
+    include: Include
+    seed: int
+    max_rows: int
+    purpose: str
+    dataset: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., images: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., parameters: _Optional[_Union[UnitsParameters, _Mapping]] = ..., include: _Optional[_Union[Include, _Mapping]] = ..., seed: _Optional[int] = ..., max_rows: _Optional[int] = ..., purpose: _Optional[str] = ..., dataset: _Optional[str] = ...) -> None: ...
+
+class UnitsParameters(_message.Message):
+    __slots__ = ("filters", "activations", "top_patches", "neighbors", "embedding", "dissection", "deconv")
+    FILTERS_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATIONS_FIELD_NUMBER: _ClassVar[int]
+    TOP_PATCHES_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBORS_FIELD_NUMBER: _ClassVar[int]
+    EMBEDDING_FIELD_NUMBER: _ClassVar[int]
+    DISSECTION_FIELD_NUMBER: _ClassVar[int]
+    DECONV_FIELD_NUMBER: _ClassVar[int]
+    filters: FiltersParameters
+    activations: ActivationsParameters
+    top_patches: TopPatchesParameters
+    neighbors: NeighborsParameters
+    embedding: EmbeddingParameters
+    dissection: DissectionParameters
+    deconv: DeconvParameters
+    def __init__(self, filters: _Optional[_Union[FiltersParameters, _Mapping]] = ..., activations: _Optional[_Union[ActivationsParameters, _Mapping]] = ..., top_patches: _Optional[_Union[TopPatchesParameters, _Mapping]] = ..., neighbors: _Optional[_Union[NeighborsParameters, _Mapping]] = ..., embedding: _Optional[_Union[EmbeddingParameters, _Mapping]] = ..., dissection: _Optional[_Union[DissectionParameters, _Mapping]] = ..., deconv: _Optional[_Union[DeconvParameters, _Mapping]] = ...) -> None: ...
+
+class FiltersParameters(_message.Message):
+    __slots__ = ("layer",)
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    def __init__(self, layer: _Optional[str] = ...) -> None: ...
+
+class ActivationsParameters(_message.Message):
+    __slots__ = ("layer", "unit")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    unit: int
+    def __init__(self, layer: _Optional[str] = ..., unit: _Optional[int] = ...) -> None: ...
+
+class TopPatchesParameters(_message.Message):
+    __slots__ = ("layer", "unit", "count")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    unit: int
+    count: int
+    def __init__(self, layer: _Optional[str] = ..., unit: _Optional[int] = ..., count: _Optional[int] = ...) -> None: ...
+
+class NeighborsParameters(_message.Message):
+    __slots__ = ("layer", "metric", "count", "averaged")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    AVERAGED_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    metric: Metric
+    count: int
+    averaged: bool
+    def __init__(self, layer: _Optional[str] = ..., metric: _Optional[_Union[Metric, str]] = ..., count: _Optional[int] = ..., averaged: bool = ...) -> None: ...
+
+class EmbeddingParameters(_message.Message):
+    __slots__ = ("layer", "perplexity", "averaged")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    AVERAGED_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    perplexity: float
+    averaged: bool
+    def __init__(self, layer: _Optional[str] = ..., perplexity: _Optional[float] = ..., averaged: bool = ...) -> None: ...
+
+class DissectionParameters(_message.Message):
+    __slots__ = ("masks", "concepts", "layer", "quantile", "iou")
+    MASKS_FIELD_NUMBER: _ClassVar[int]
+    CONCEPTS_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    QUANTILE_FIELD_NUMBER: _ClassVar[int]
+    IOU_FIELD_NUMBER: _ClassVar[int]
+    masks: _containers.RepeatedCompositeFieldContainer[Image]
+    concepts: _containers.RepeatedScalarFieldContainer[str]
+    layer: str
+    quantile: float
+    iou: float
+    def __init__(self, masks: _Optional[_Iterable[_Union[Image, _Mapping]]] = ..., concepts: _Optional[_Iterable[str]] = ..., layer: _Optional[str] = ..., quantile: _Optional[float] = ..., iou: _Optional[float] = ...) -> None: ...
+
+class DeconvParameters(_message.Message):
+    __slots__ = ("layer", "unit")
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    layer: str
+    unit: int
+    def __init__(self, layer: _Optional[str] = ..., unit: _Optional[int] = ...) -> None: ...
+
+class UnitsResponse(_message.Message):
+    __slots__ = ("model", "parameters", "results", "cost", "answered_by", "elapsed_ms", "request_id", "seed", "summary")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    RESULTS_FIELD_NUMBER: _ClassVar[int]
+    COST_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_BY_FIELD_NUMBER: _ClassVar[int]
+    ELAPSED_MS_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SEED_FIELD_NUMBER: _ClassVar[int]
+    SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    model: ModelReference
+    parameters: UnitsParameters
+    results: _containers.RepeatedCompositeFieldContainer[UnitsResult]
+    cost: Cost
+    answered_by: AnsweredBy
+    elapsed_ms: float
+    request_id: str
+    seed: int
+    summary: UnitsSummary
+    def __init__(self, model: _Optional[_Union[ModelReference, _Mapping]] = ..., parameters: _Optional[_Union[UnitsParameters, _Mapping]] = ..., results: _Optional[_Iterable[_Union[UnitsResult, _Mapping]]] = ..., cost: _Optional[_Union[Cost, _Mapping]] = ..., answered_by: _Optional[_Union[AnsweredBy, _Mapping]] = ..., elapsed_ms: _Optional[float] = ..., request_id: _Optional[str] = ..., seed: _Optional[int] = ..., summary: _Optional[_Union[UnitsSummary, _Mapping]] = ...) -> None: ...
+
+class UnitsResult(_message.Message):
+    __slots__ = ("prediction", "geometry", "maps", "strongest", "neighbors", "picture", "coordinates", "unit", "activation", "place", "box", "projection", "gradient", "correlation")
+    PREDICTION_FIELD_NUMBER: _ClassVar[int]
+    GEOMETRY_FIELD_NUMBER: _ClassVar[int]
+    MAPS_FIELD_NUMBER: _ClassVar[int]
+    STRONGEST_FIELD_NUMBER: _ClassVar[int]
+    NEIGHBORS_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    COORDINATES_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    PROJECTION_FIELD_NUMBER: _ClassVar[int]
+    GRADIENT_FIELD_NUMBER: _ClassVar[int]
+    CORRELATION_FIELD_NUMBER: _ClassVar[int]
+    prediction: Prediction
+    geometry: Geometry
+    maps: Tensor
+    strongest: _containers.RepeatedCompositeFieldContainer[ExcitedUnit]
+    neighbors: _containers.RepeatedCompositeFieldContainer[Neighbor]
+    picture: bytes
+    coordinates: _containers.RepeatedScalarFieldContainer[float]
+    unit: int
+    activation: float
+    place: _containers.RepeatedScalarFieldContainer[int]
+    box: _containers.RepeatedScalarFieldContainer[int]
+    projection: Tensor
+    gradient: Tensor
+    correlation: float
+    def __init__(self, prediction: _Optional[_Union[Prediction, _Mapping]] = ..., geometry: _Optional[_Union[Geometry, _Mapping]] = ..., maps: _Optional[_Union[Tensor, _Mapping]] = ..., strongest: _Optional[_Iterable[_Union[ExcitedUnit, _Mapping]]] = ..., neighbors: _Optional[_Iterable[_Union[Neighbor, _Mapping]]] = ..., picture: _Optional[bytes] = ..., coordinates: _Optional[_Iterable[float]] = ..., unit: _Optional[int] = ..., activation: _Optional[float] = ..., place: _Optional[_Iterable[int]] = ..., box: _Optional[_Iterable[int]] = ..., projection: _Optional[_Union[Tensor, _Mapping]] = ..., gradient: _Optional[_Union[Tensor, _Mapping]] = ..., correlation: _Optional[float] = ...) -> None: ...
+
+class ExcitedUnit(_message.Message):
+    __slots__ = ("unit", "activation", "place")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    unit: int
+    activation: float
+    place: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, unit: _Optional[int] = ..., activation: _Optional[float] = ..., place: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class Neighbor(_message.Message):
+    __slots__ = ("image", "distance")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    DISTANCE_FIELD_NUMBER: _ClassVar[int]
+    image: int
+    distance: float
+    def __init__(self, image: _Optional[int] = ..., distance: _Optional[float] = ...) -> None: ...
+
+class UnitsSummary(_message.Message):
+    __slots__ = ("view", "layer", "unit", "images", "picture", "weights", "field", "units", "features", "metric", "partial", "note", "perplexity", "divergence", "trustworthiness", "quantile", "iou_above", "iou", "detectors", "histogram", "pixels", "examples")
+    class HistogramEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    class PixelsEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: int
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
+    VIEW_FIELD_NUMBER: _ClassVar[int]
+    LAYER_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    PICTURE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    FIELD_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
+    FEATURES_FIELD_NUMBER: _ClassVar[int]
+    METRIC_FIELD_NUMBER: _ClassVar[int]
+    PARTIAL_FIELD_NUMBER: _ClassVar[int]
+    NOTE_FIELD_NUMBER: _ClassVar[int]
+    PERPLEXITY_FIELD_NUMBER: _ClassVar[int]
+    DIVERGENCE_FIELD_NUMBER: _ClassVar[int]
+    TRUSTWORTHINESS_FIELD_NUMBER: _ClassVar[int]
+    QUANTILE_FIELD_NUMBER: _ClassVar[int]
+    IOU_ABOVE_FIELD_NUMBER: _ClassVar[int]
+    IOU_FIELD_NUMBER: _ClassVar[int]
+    DETECTORS_FIELD_NUMBER: _ClassVar[int]
+    HISTOGRAM_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    view: str
+    layer: str
+    unit: int
+    images: int
+    picture: bytes
+    weights: Tensor
+    field: _containers.RepeatedScalarFieldContainer[int]
+    units: _containers.RepeatedCompositeFieldContainer[UnitFound]
+    features: int
+    metric: Metric
+    partial: bool
+    note: str
+    perplexity: float
+    divergence: float
+    trustworthiness: float
+    quantile: float
+    iou_above: float
+    iou: Tensor
+    detectors: int
+    histogram: _containers.ScalarMap[str, int]
+    pixels: _containers.ScalarMap[str, int]
+    examples: _containers.RepeatedCompositeFieldContainer[UnitExamples]
+    def __init__(self, view: _Optional[str] = ..., layer: _Optional[str] = ..., unit: _Optional[int] = ..., images: _Optional[int] = ..., picture: _Optional[bytes] = ..., weights: _Optional[_Union[Tensor, _Mapping]] = ..., field: _Optional[_Iterable[int]] = ..., units: _Optional[_Iterable[_Union[UnitFound, _Mapping]]] = ..., features: _Optional[int] = ..., metric: _Optional[_Union[Metric, str]] = ..., partial: bool = ..., note: _Optional[str] = ..., perplexity: _Optional[float] = ..., divergence: _Optional[float] = ..., trustworthiness: _Optional[float] = ..., quantile: _Optional[float] = ..., iou_above: _Optional[float] = ..., iou: _Optional[_Union[Tensor, _Mapping]] = ..., detectors: _Optional[int] = ..., histogram: _Optional[_Mapping[str, int]] = ..., pixels: _Optional[_Mapping[str, int]] = ..., examples: _Optional[_Iterable[_Union[UnitExamples, _Mapping]]] = ...) -> None: ...
+
+class UnitExamples(_message.Message):
+    __slots__ = ("unit", "images", "high")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    IMAGES_FIELD_NUMBER: _ClassVar[int]
+    HIGH_FIELD_NUMBER: _ClassVar[int]
+    unit: int
+    images: _containers.RepeatedScalarFieldContainer[int]
+    high: Tensor
+    def __init__(self, unit: _Optional[int] = ..., images: _Optional[_Iterable[int]] = ..., high: _Optional[_Union[Tensor, _Mapping]] = ...) -> None: ...
+
+class UnitFound(_message.Message):
+    __slots__ = ("unit", "patches", "threshold", "concept", "iou", "detector")
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    PATCHES_FIELD_NUMBER: _ClassVar[int]
+    THRESHOLD_FIELD_NUMBER: _ClassVar[int]
+    CONCEPT_FIELD_NUMBER: _ClassVar[int]
+    IOU_FIELD_NUMBER: _ClassVar[int]
+    DETECTOR_FIELD_NUMBER: _ClassVar[int]
+    unit: int
+    patches: _containers.RepeatedCompositeFieldContainer[UnitPatch]
+    threshold: float
+    concept: str
+    iou: float
+    detector: bool
+    def __init__(self, unit: _Optional[int] = ..., patches: _Optional[_Iterable[_Union[UnitPatch, _Mapping]]] = ..., threshold: _Optional[float] = ..., concept: _Optional[str] = ..., iou: _Optional[float] = ..., detector: bool = ...) -> None: ...
+
+class UnitPatch(_message.Message):
+    __slots__ = ("image", "activation", "place", "box")
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    ACTIVATION_FIELD_NUMBER: _ClassVar[int]
+    PLACE_FIELD_NUMBER: _ClassVar[int]
+    BOX_FIELD_NUMBER: _ClassVar[int]
+    image: int
+    activation: float
+    place: _containers.RepeatedScalarFieldContainer[int]
+    box: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, image: _Optional[int] = ..., activation: _Optional[float] = ..., place: _Optional[_Iterable[int]] = ..., box: _Optional[_Iterable[int]] = ...) -> None: ...
+
+class UnitsEvent(_message.Message):
+    __slots__ = ("progress", "result")
+    PROGRESS_FIELD_NUMBER: _ClassVar[int]
+    RESULT_FIELD_NUMBER: _ClassVar[int]
+    progress: Progress
+    result: UnitsResponse
+    def __init__(self, progress: _Optional[_Union[Progress, _Mapping]] = ..., result: _Optional[_Union[UnitsResponse, _Mapping]] = ...) -> None: ...
 
 class RobustnessRequest(_message.Message):
     __slots__ = ("model", "version", "images", "parameters", "include", "seed", "max_rows", "purpose", "dataset")
@@ -2087,7 +2854,7 @@ class Limits(_message.Message):
     def __init__(self, body_bytes: _Optional[int] = ..., reply_bytes: _Optional[int] = ..., images: _Optional[int] = ..., image_pixels: _Optional[int] = ..., image_side: _Optional[int] = ..., request_pixels: _Optional[int] = ..., attack_pixels: _Optional[int] = ..., steps: _Optional[int] = ..., rows: _Optional[int] = ..., deadline_s: _Optional[float] = ..., deadline_limit_s: _Optional[float] = ..., maps: _Optional[int] = ..., runs: _Optional[int] = ..., masks: _Optional[int] = ..., job_deadline_s: _Optional[float] = ..., many_images: _Optional[int] = ..., dataset_bytes: _Optional[int] = ..., dataset_images: _Optional[int] = ..., inline_bytes: _Optional[int] = ...) -> None: ...
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack", "robustness", "universal", "substitute")
+    __slots__ = ("idempotency_key", "deadline_s", "classify", "saliency", "occlusion", "attack", "robustness", "universal", "substitute", "inversion", "units")
     IDEMPOTENCY_KEY_FIELD_NUMBER: _ClassVar[int]
     DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
     CLASSIFY_FIELD_NUMBER: _ClassVar[int]
@@ -2097,6 +2864,8 @@ class SubmitJobRequest(_message.Message):
     ROBUSTNESS_FIELD_NUMBER: _ClassVar[int]
     UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
     SUBSTITUTE_FIELD_NUMBER: _ClassVar[int]
+    INVERSION_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
     idempotency_key: str
     deadline_s: float
     classify: ClassifyRequest
@@ -2106,7 +2875,9 @@ class SubmitJobRequest(_message.Message):
     robustness: RobustnessRequest
     universal: UniversalRequest
     substitute: SubstituteRequest
-    def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessRequest, _Mapping]] = ..., universal: _Optional[_Union[UniversalRequest, _Mapping]] = ..., substitute: _Optional[_Union[SubstituteRequest, _Mapping]] = ...) -> None: ...
+    inversion: InversionRequest
+    units: UnitsRequest
+    def __init__(self, idempotency_key: _Optional[str] = ..., deadline_s: _Optional[float] = ..., classify: _Optional[_Union[ClassifyRequest, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyRequest, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionRequest, _Mapping]] = ..., attack: _Optional[_Union[AttackRequest, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessRequest, _Mapping]] = ..., universal: _Optional[_Union[UniversalRequest, _Mapping]] = ..., substitute: _Optional[_Union[SubstituteRequest, _Mapping]] = ..., inversion: _Optional[_Union[InversionRequest, _Mapping]] = ..., units: _Optional[_Union[UnitsRequest, _Mapping]] = ...) -> None: ...
 
 class Job(_message.Message):
     __slots__ = ("id", "state", "operation", "model", "method", "images", "asked", "purpose", "request_id", "attempts", "cancel_requested", "progress", "note", "problem", "created_at", "started_at", "ended_at", "expires_at", "result", "partial_result")
@@ -2171,7 +2942,7 @@ class JobProgress(_message.Message):
     def __init__(self, image: _Optional[int] = ..., step: _Optional[int] = ..., of: _Optional[int] = ..., objective: _Optional[float] = ..., map: _Optional[int] = ..., done: _Optional[int] = ..., images: _Optional[int] = ...) -> None: ...
 
 class JobResult(_message.Message):
-    __slots__ = ("unanswered", "artifacts", "classify", "saliency", "occlusion", "attack", "robustness", "universal", "substitute")
+    __slots__ = ("unanswered", "artifacts", "classify", "saliency", "occlusion", "attack", "robustness", "universal", "substitute", "inversion", "units")
     class ArtifactsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -2188,6 +2959,8 @@ class JobResult(_message.Message):
     ROBUSTNESS_FIELD_NUMBER: _ClassVar[int]
     UNIVERSAL_FIELD_NUMBER: _ClassVar[int]
     SUBSTITUTE_FIELD_NUMBER: _ClassVar[int]
+    INVERSION_FIELD_NUMBER: _ClassVar[int]
+    UNITS_FIELD_NUMBER: _ClassVar[int]
     unanswered: _containers.RepeatedScalarFieldContainer[int]
     artifacts: _containers.MessageMap[str, Artifact]
     classify: ClassifyResponse
@@ -2197,7 +2970,9 @@ class JobResult(_message.Message):
     robustness: RobustnessResponse
     universal: UniversalResponse
     substitute: SubstituteResponse
-    def __init__(self, unanswered: _Optional[_Iterable[int]] = ..., artifacts: _Optional[_Mapping[str, Artifact]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyResponse, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionResponse, _Mapping]] = ..., attack: _Optional[_Union[AttackResponse, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessResponse, _Mapping]] = ..., universal: _Optional[_Union[UniversalResponse, _Mapping]] = ..., substitute: _Optional[_Union[SubstituteResponse, _Mapping]] = ...) -> None: ...
+    inversion: InversionResponse
+    units: UnitsResponse
+    def __init__(self, unanswered: _Optional[_Iterable[int]] = ..., artifacts: _Optional[_Mapping[str, Artifact]] = ..., classify: _Optional[_Union[ClassifyResponse, _Mapping]] = ..., saliency: _Optional[_Union[SaliencyResponse, _Mapping]] = ..., occlusion: _Optional[_Union[OcclusionResponse, _Mapping]] = ..., attack: _Optional[_Union[AttackResponse, _Mapping]] = ..., robustness: _Optional[_Union[RobustnessResponse, _Mapping]] = ..., universal: _Optional[_Union[UniversalResponse, _Mapping]] = ..., substitute: _Optional[_Union[SubstituteResponse, _Mapping]] = ..., inversion: _Optional[_Union[InversionResponse, _Mapping]] = ..., units: _Optional[_Union[UnitsResponse, _Mapping]] = ...) -> None: ...
 
 class Problem(_message.Message):
     __slots__ = ("type", "title", "status", "detail", "code", "request_id", "errors", "retry_after_s")

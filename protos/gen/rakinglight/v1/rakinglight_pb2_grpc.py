@@ -84,6 +84,26 @@ class RakingLightStub(object):
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.SerializeToString,
                 response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.FromString,
                 _registered_method=True)
+        self.Inversion = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/Inversion',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionResponse.FromString,
+                _registered_method=True)
+        self.InversionStream = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/InversionStream',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionEvent.FromString,
+                _registered_method=True)
+        self.Units = channel.unary_unary(
+                '/rakinglight.v1.RakingLight/Units',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsResponse.FromString,
+                _registered_method=True)
+        self.UnitsStream = channel.unary_stream(
+                '/rakinglight.v1.RakingLight/UnitsStream',
+                request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsRequest.SerializeToString,
+                response_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsEvent.FromString,
+                _registered_method=True)
         self.Robustness = channel.unary_unary(
                 '/rakinglight.v1.RakingLight/Robustness',
                 request_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.RobustnessRequest.SerializeToString,
@@ -308,6 +328,34 @@ class RakingLightServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AttackStream(self, request, context):
+        """The same, with progress before the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Inversion(self, request, context):
+        """Make a picture that shows what the network knows: of an image's code, of a class, of a unit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def InversionStream(self, request, context):
+        """The same, with progress before the result.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Units(self, request, context):
+        """Look inside: what the units of a layer look for, what excites them, and what lies near what for them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UnitsStream(self, request, context):
         """The same, with progress before the result.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -585,6 +633,26 @@ def add_RakingLightServicer_to_server(servicer, server):
                     servicer.AttackStream,
                     request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.FromString,
                     response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.SerializeToString,
+            ),
+            'Inversion': grpc.unary_unary_rpc_method_handler(
+                    servicer.Inversion,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionResponse.SerializeToString,
+            ),
+            'InversionStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.InversionStream,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.InversionEvent.SerializeToString,
+            ),
+            'Units': grpc.unary_unary_rpc_method_handler(
+                    servicer.Units,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsResponse.SerializeToString,
+            ),
+            'UnitsStream': grpc.unary_stream_rpc_method_handler(
+                    servicer.UnitsStream,
+                    request_deserializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsRequest.FromString,
+                    response_serializer=rakinglight_dot_v1_dot_rakinglight__pb2.UnitsEvent.SerializeToString,
             ),
             'Robustness': grpc.unary_unary_rpc_method_handler(
                     servicer.Robustness,
@@ -1012,6 +1080,114 @@ class RakingLight(object):
             '/rakinglight.v1.RakingLight/AttackStream',
             rakinglight_dot_v1_dot_rakinglight__pb2.AttackRequest.SerializeToString,
             rakinglight_dot_v1_dot_rakinglight__pb2.AttackEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Inversion(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/Inversion',
+            rakinglight_dot_v1_dot_rakinglight__pb2.InversionRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.InversionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def InversionStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/InversionStream',
+            rakinglight_dot_v1_dot_rakinglight__pb2.InversionRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.InversionEvent.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Units(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/Units',
+            rakinglight_dot_v1_dot_rakinglight__pb2.UnitsRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.UnitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UnitsStream(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/rakinglight.v1.RakingLight/UnitsStream',
+            rakinglight_dot_v1_dot_rakinglight__pb2.UnitsRequest.SerializeToString,
+            rakinglight_dot_v1_dot_rakinglight__pb2.UnitsEvent.FromString,
             options,
             channel_credentials,
             insecure,
