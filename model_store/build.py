@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,7 +74,7 @@ def ensure(names: Sequence[str], home: Path, say: Say) -> list[Path]:
     """The archives of `names` in `home`; what is missing or out of date is built first, and `say` is told.
 
     An archive without a record was put there by the operator and is left alone. Building takes torch and some memory,
-    so it is done by a process of its own. Raises BadParameter with what that process said, if it failed.
+    so it is done by a process of its own. Raises BadParameter with what that process said last, if it failed.
     """
     archives = [home / "archives" / f"{check_name(name)}.mar" for name in names]
     for name, archive in zip(names, archives, strict=True):
@@ -88,10 +89,20 @@ def ensure(names: Sequence[str], home: Path, say: Say) -> list[Path]:
             command = [sys.executable, "-m", "model_store", "build", *arguments, "--home", str(home)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own command
             if done.returncode:
-                raise BadParameter(f"The archive of {name} could not be built. {done.stderr.strip()}")
+                again = shlex.join(["python", *command[1:]])
+                cause = _cause(done.stderr)
+                raise BadParameter(f"The archive of {name} could not be built. {cause} Rebuild with: {again}")
             for line in done.stdout.splitlines():
                 say(line)
     return archives
+
+
+def _cause(stderr: str) -> str:
+    """What a process said last, without where it was: the last line that begins at the margin, and what hangs on it."""
+    lines = stderr.strip().splitlines() or ["it said nothing"]
+    last = max((i for i, line in enumerate(lines) if line[:1].strip()), default=0)
+    said = " ".join(line.strip() for line in lines[last:])
+    return said if said[-1:] in ".?!" else f"{said}."
 
 
 def _is_current(archive: Path) -> bool:

@@ -79,7 +79,7 @@ def _seconds(said: Timestamp, pointer: str) -> float:
         said.ToDatetime()
     except (ValueError, OverflowError):
         raise BadParameter.at(
-            pointer, f"{pointer.strip('/')} is out of range: it lies in the years 1 to 9999."
+            pointer, f"{pointer.strip('/')} is {said.seconds} s since 1970; it lies in the years 1 to 9999."
         ) from None
     return said.seconds + said.nanos / 1e9
 

@@ -130,7 +130,7 @@ def revoke(context: typer.Context, key: KeyName, home: Home = None, as_json: AsJ
         _print(keys.revoke(key), as_json=as_json)
 
 
-@app.command("top-up")
+@app.command("top-up", context_settings={"ignore_unknown_options": True})  # or -100 would be an option
 def top_up(
     context: typer.Context,
     key: KeyName,
@@ -183,6 +183,9 @@ def _state(key: Mapping[str, Any]) -> str:
         until = f"over since {local_time(key['expires_at'])}"
     if not (noticed := key["noticed"]):
         return until
+    if key["response"] == "refuse" and not noticed["over"]:
+        until = f"stopped since {local_time(noticed['at'])}"
+        return f"{until}, noticed after {noticed['queries']}; keys clear lets it go on"
     return f"{until}, noticed after {noticed['queries']}{', which is over' if noticed['over'] else ''}"
 
 
@@ -225,8 +228,9 @@ def ledger(
     with _storage(context, home) as (_, book, _):
         filters = filters_of(key, operation, None if since is None else _moment(since, "since", -1))
         if export is not None:
+            exported = book.export(**filters)  # before the file is emptied
             with export.open("w", encoding="utf-8") as file:
-                count = sum(file.write(f"{json.dumps(entry)}\n") > 0 for entry in book.export(**filters))
+                count = sum(file.write(f"{json.dumps(entry)}\n") > 0 for entry in exported)
             typer.echo(f"{count} entries in {export}")
             return
         entries = _all(lambda page: book.pages(page, **filters), "entries")
@@ -291,8 +295,8 @@ def _parts(database: Database, settings: Settings) -> tuple[Keys, Ledger]:
     from service.black_box.ledger import Ledger
     from service.keys import Keyring
 
-    taken = Keyring(settings.keys).names
-    return Keys(database, taken=taken), Ledger(database, Artifacts.of(settings, database), settings)
+    names = Keyring(settings.keys).names
+    return Keys(database, taken=names), Ledger(database, Artifacts.of(settings, database), settings, names=names)
 
 
 def _all(listed: Any, name: str) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from rakinglight.errors import BadParameter
 from service import bodies
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 ROOT = "/api/v1"
 
 
+#: `Keys` says of what is none which it may be, so nothing is said here.
+_Integer = SkipValidation[int]
+
+
 class NewKey(BaseModel):
     """What a new key is to be."""
 
@@ -34,9 +38,11 @@ class NewKey(BaseModel):
     name: str = Field(description="1 to 32 of a-z, 0-9 and -: no other key that holds has it.")
     scopes: list[Scope] = Field(["query"], description="What it may do; `query` alone is a black box.")
     view: View | None = Field(None, description="What a black box shows; `label` unless it is said.")
-    top_k: int | None = Field(None, description="Classes that the view `top_k` shows; 5 unless it is said.")
-    budget: int | None = Field(None, description="Images that it may ask about, ever; any number unless it is said.")
-    rate: int | None = Field(None, description="Images a minute; any number unless it is said.")
+    top_k: _Integer | None = Field(None, description="Classes that the view `top_k` shows; 5 unless it is said.")
+    budget: _Integer | None = Field(
+        None, description="Images that it may ask about, ever; any number unless it is said."
+    )
+    rate: _Integer | None = Field(None, description="Images a minute; any number unless it is said.")
     response: KeyResponse | None = Field(
         None, description="What is done once it is noticed to copy the model; `log` unless it is said."
     )
@@ -48,7 +54,7 @@ class TopUp(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    images: int = Field(description="That it may ask about beyond those that it had.")
+    images: _Integer = Field(description="That it may ask about beyond those that it had.")
 
 
 def add_routes(app: FastAPI, core: Core) -> None:
@@ -72,7 +78,7 @@ def _add_keys(app: FastAPI, core: Core) -> None:
         _visit(request, "keys")
         with core.hold() as hold:
             said = await bodies.said(request, core.settings, hold, NewKey)
-        wanted = made_of(said.model_dump(exclude_none=True))
+        wanted = made_of({name: value for name, value in said if value is not None})
         members, secret = await core.storage.do(lambda: core.black_box.keys.make(**wanted))
         return JSONResponse({**members, "secret": secret}, 201, {"Location": f"{path}/{members['id']}"})
 

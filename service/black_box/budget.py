@@ -56,7 +56,7 @@ SLOW_S, SLOWEST_S = 0.5, 10.0
 class Reservation:
     """Room that was promised, until `commit` or `release`.
 
-    wait_s  seconds until it is this request's turn
+    wait_s  seconds that a slowed key's request waits
     """
 
     id: str
@@ -113,7 +113,7 @@ class Budget:
         """Room for `asked`; or what it was told before; or None while the same request is under way elsewhere.
 
         key         the database's, whose budget it is; None has none
-        patience_s  seconds that it may wait for its turn
+        patience_s  seconds that it may wait
 
         Raises BudgetSpent, RateLimited and TooLarge, whole; Conflict where the Idempotency-Key came with another
         request; Expired where its answer is no longer kept; Unauthenticated where the key holds no more.
@@ -292,25 +292,29 @@ class Budget:
             )
 
     def _wait(self, connection: sa.Connection, asked: Asked, key: KeptKey, patience_s: float) -> float:
-        """Seconds until it is the turn of `asked`: the requests of a key that is slowed stand in one row.
+        """Seconds until `asked` is answered: the requests of a key that is slowed stand in one row, and no wait is cut.
 
-        Raises RateLimited, whole, where those before it take too long.
+        Raises, whole, RateLimited where it would be longer than SLOWEST_S for those before it, and TooLarge where it
+        would be for its own images alone.
         """
         if not key.alarmed or key.response != "slow":
             return 0.0
         now, takes = self._clock(), SLOW_S * asked.images
         stored = connection.execute(sa.select(keys.c.next_at).where(keys.c.id == key.id)).scalar_one()
+        if takes > SLOWEST_S:
+            detail = f"Images sent: {asked.images}; this key may send {int(SLOWEST_S / SLOW_S)} at once. Send fewer."
+            raise TooLarge(detail, errors=[FieldError("/images", detail)])
         # A turn that is farther away than any was given before a clock was set back.
-        begins = now if stored is None or stored > now + MINUTE_S else max(now, stored)
-        before, wait = begins - now, min(begins - now + takes, SLOWEST_S)
-        if before >= SLOWEST_S or wait > patience_s:
+        begins = now if stored is None or stored > now + SLOWEST_S + SOON_S else max(now, stored)
+        wait = begins - now + takes
+        if wait > (longest := min(SLOWEST_S, patience_s)):
+            later = max(wait - longest, SOON_S)
             raise RateLimited(
                 f"Images sent: {asked.images}; it is not this key's turn. None was answered or charged. Try again in "
-                f"{max(before, SOON_S):.1f} s, or give it more time.",
-                retry_after_s=max(before, SOON_S),
+                f"{later:.1f} s{', or give it more time' if patience_s < SLOWEST_S else ''}.",
+                retry_after_s=later,
             )
-        following = min(begins + takes, now + MINUTE_S)
-        connection.execute(sa.update(keys).where(keys.c.id == key.id).values(next_at=following))
+        connection.execute(sa.update(keys).where(keys.c.id == key.id).values(next_at=begins + takes))
         return wait
 
     def _promised(self, connection: sa.Connection, asked: Asked) -> int:

@@ -78,12 +78,12 @@ class Keys:
         self._check_name(name)
         _check_scopes(chosen)
         if chosen.isdisjoint(KEEPING) and "query" in chosen:
-            own = _black_box(view or "label", TOP_K if top_k is None else top_k, budget, rate, response or "log")
+            own = _black_box(view or "label", top_k, budget, rate, response or "log")
         else:
             said = {"view": view, "top_k": top_k, "budget": budget, "rate": rate, "response": response}
             own = _no_black_box({name: value for name, value in said.items() if value is not None})
-        if expires_at is not None and not self._clock() < expires_at < LATEST:
-            raise BadParameter.at("/expires_at", "expires_at is not to come; leave it out for a key that does not end.")
+        if expires_at is not None:
+            _check_end(expires_at, self._clock())
         secret = PREFIX + secrets.token_urlsafe(32)
         row = {
             "id": f"key_{secrets.token_urlsafe(15)}",
@@ -114,11 +114,16 @@ class Keys:
 
     def top_up(self, key: str, images: int) -> dict[str, Any]:
         """Let `key` ask about `images` more. Raises NotFound, BadParameter, and Conflict where it has no budget."""
+        if isinstance(images, int) and images < 0:
+            less = "To lower a budget, revoke the key and make another."
+            detail = f"images is {shown(images)}; it is from 1 to {MOST}. {less}"
+            raise BadParameter.at("/images", detail)
         _check_range("images", images, MOST)
         with self._database.transaction() as connection:
             row = _row(connection, key, for_update=True)
             if row.revoked_at is not None or row.budget is None:
-                why = "has no budget to add to" if row.budget is None else "is revoked"
+                revoked = f"was revoked at {rfc3339(row.revoked_at)}"
+                why = "has no budget to add to" if row.revoked_at is None else revoked
                 raise Conflict(f"{row.name} {why}; make another key.")
             _check_range("images", row.budget + images, MOST, "the budget would be")
             connection.execute(sa.update(keys).where(keys.c.id == row.id).values(budget=row.budget + images))
@@ -171,17 +176,28 @@ def _check_scopes(scopes: frozenset[str]) -> None:
         raise BadParameter.at("/scopes", f"scopes is empty; there are {', '.join(sorted(SCOPES))}.")
 
 
-def _black_box(view: str, top_k: int, budget: int | None, rate: int | None, response: str) -> dict[str, Any]:
+def _black_box(view: str, top_k: int | None, budget: int | None, rate: int | None, response: str) -> dict[str, Any]:
     """What only a black box has, found good."""
     for name, value, known in (("view", view, get_args(View)), ("response", response, get_args(Response))):
         if value not in known:
             raise BadParameter.at(f"/{name}", f"{shown(value)} is no {name}: {near(str(value), known)}")
-    _check_range("top_k", top_k, MOST_CLASSES)
+    if top_k is not None:
+        _check_range("top_k", top_k, MOST_CLASSES)
+        if view != "top_k":
+            detail = f"top_k is {top_k}, which the view {view} does not use; take view top_k, or leave it out."
+            raise BadParameter.at("/top_k", detail)
+    if view == "label" and response == "round":
+        detail = (
+            "response is 'round', and the view label has no probability to round; take view top_k, rounded or full, or "
+            "response log, slow or refuse."
+        )
+        raise BadParameter.at("/response", detail)
     if budget is not None:
         _check_range("budget", budget, MOST, least=0)  # with 0 it waits to be topped up
     if rate is not None:
         _check_range("rate", rate, MOST)
-    return {"view": view, "top_k": top_k, "budget": budget, "rate": rate, "response": response}
+    shows = TOP_K if top_k is None else top_k
+    return {"view": view, "top_k": shows, "budget": budget, "rate": rate, "response": response}
 
 
 def _no_black_box(said: Mapping[str, Any]) -> dict[str, Any]:
@@ -191,9 +207,22 @@ def _no_black_box(said: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
+def _check_end(expires_at: float, now: float) -> None:
+    if not now < expires_at < LATEST:
+        year_one = -62_135_596_800.0
+        at = rfc3339(expires_at) if year_one <= expires_at < LATEST else f"{shown(expires_at)} seconds since 1970"
+        detail = (
+            f"expires_at is {at}, which is not to come: it lies after now, {rfc3339(now)}, and before "
+            f"{rfc3339(LATEST)}; leave it out for a key that does not end."
+        )
+        raise BadParameter.at("/expires_at", detail)
+
+
 def _check_range(name: str, value: int, most: int, words: str | None = None, *, least: int = 1) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise BadParameter.at(f"/{name}", f"{words or f'{name} is'} {shown(value)}; it is from {least} to {most}.")
+        kind = "" if type(value) is int else "an integer "
+        detail = f"{words or f'{name} is'} {shown(value)}; it is {kind}from {least} to {most}."
+        raise BadParameter.at(f"/{name}", detail)
 
 
 def _row(connection: sa.Connection, key: str, *, for_update: bool = False) -> sa.Row[Any]:
@@ -203,9 +232,21 @@ def _row(connection: sa.Connection, key: str, *, for_update: bool = False) -> sa
         named = sa.and_(keys.c.name == key, keys.c.revoked_at.is_(None))
         wanted = sa.select(keys).where(sa.or_(keys.c.id == key, named))
         row = connection.execute(wanted.with_for_update() if for_update else wanted).one_or_none()
+        if row is None:
+            _check_revoked(connection, key)
     if row is None:
         raise NotFound(f"There is no key {shown(key)}. `GET /api/v1/keys` and `rakinglight keys list` list them.")
     return row
+
+
+def _check_revoked(connection: sa.Connection, name: str) -> None:
+    """Raises NotFound where the keys of that name were revoked."""
+    last = sa.select(keys).where(keys.c.name == name).order_by(keys.c.revoked_at.desc()).limit(1)
+    if (row := connection.execute(last).one_or_none()) is not None:
+        raise NotFound(
+            f"{name} was revoked at {rfc3339(row.revoked_at)}: it is listed under its id, {row.id}, and opens nothing. "
+            "Make another."
+        )
 
 
 def _members(row: sa.Row[Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -21,12 +21,12 @@ import numpy as np
 import sqlalchemy as sa
 
 from rakinglight.catalogue import OPERATIONS
-from rakinglight.errors import BadParameter, near, shown
+from rakinglight.errors import BadParameter, NotFound, near, shown
 from service.artifacts import Artifacts
 from service.ask import Ask, Image
 from service.database import Database
 from service.database.pages import Page
-from service.database.schema import ledger, reservations
+from service.database.schema import keys, ledger, reservations
 from service.settings import Settings
 from service.times import rfc3339
 
@@ -98,15 +98,23 @@ class Ledger:
 
     All may raise StorageAway.
 
+    names  of the keys that are in no database
     clock  tells the time, in seconds since 1970
     """
 
     def __init__(
-        self, database: Database, artifacts: Artifacts, settings: Settings, *, clock: Callable[[], float] = time.time
+        self,
+        database: Database,
+        artifacts: Artifacts,
+        settings: Settings,
+        *,
+        names: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._database = database
         self._artifacts = artifacts
         self._settings = settings
+        self._names = names
         self._clock = clock
 
     # ── writing ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -180,21 +188,27 @@ class Ledger:
     def pages(
         self, page: Page, *, key: str | None = None, operation: str | None = None, since: float | None = None
     ) -> dict[str, Any]:
-        """{"entries", "next_page_token"}: newest first. Raises BadParameter.
+        """{"entries", "next_page_token"}: newest first. Raises BadParameter, and NotFound for a key that never was.
 
         key        the id of a key of the database, or the name of a key: of its entries alone
         operation  of those about it alone
         since      of those from then on alone, seconds since 1970
         """
         with self._database.reading() as connection:
+            self._check_known(connection, key)
             rows, token = page.of(connection, _wanted(key, operation, since), ledger)
         return {"entries": [_members(row) for row in rows], "next_page_token": token}
 
     def export(
         self, *, key: str | None = None, operation: str | None = None, since: float | None = None
     ) -> Iterator[dict[str, Any]]:
-        """All entries of which `pages` would tell, oldest first, read some at a time."""
-        columns, wanted = sa.tuple_(ledger.c.created_at, ledger.c.id), _wanted(key, operation, since)
+        """All entries of which `pages` would tell, oldest first, read some at a time. Raises NotFound at once."""
+        with self._database.reading() as connection:
+            self._check_known(connection, key)
+        return self._oldest_first(_wanted(key, operation, since))
+
+    def _oldest_first(self, wanted: sa.Select[Any]) -> Iterator[dict[str, Any]]:
+        columns = sa.tuple_(ledger.c.created_at, ledger.c.id)
         wanted, last = wanted.order_by(ledger.c.created_at, ledger.c.id).limit(BATCH), None
         while True:
             with self._database.reading() as connection:
@@ -203,6 +217,18 @@ class Ledger:
             if len(rows) < BATCH:
                 return
             last = rows[-1].created_at, rows[-1].id
+
+    def _check_known(self, connection: sa.Connection, key: str | None) -> None:
+        """Raises NotFound where `key` is neither a key that was made, nor one of the file, nor anybody who asked."""
+        if key is None or key in self._names:
+            return
+        made = sa.select(keys.c.id).where(sa.or_(keys.c.id == key, keys.c.name == key))
+        has_asked = sa.select(ledger.c.id).where(sa.or_(ledger.c.key == key, ledger.c.caller == key))
+        if not any(connection.execute(wanted.limit(1)).first() for wanted in (made, has_asked)):
+            raise NotFound(
+                f"{shown(key)} is neither the name nor the id of a key, nor of a revoked one, and no entry is of one. "
+                "`GET /api/v1/keys` and `rakinglight keys list --all` list them."
+            )
 
     # ── ending ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -241,7 +267,7 @@ def filters_of(key: str | None, operation: str | None, since: float | None) -> d
 
 async def exported(core: Core, filters: Mapping[str, Any]) -> AsyncGenerator[Sequence[dict[str, Any]], None]:
     """All entries that are wanted, oldest first, some at once."""
-    entries: Iterator[dict[str, Any]] = core.black_box.ledger.export(**filters)
+    entries: Iterator[dict[str, Any]] = await core.storage.do(lambda: core.black_box.ledger.export(**filters))
     while batch := await core.storage.do(lambda: list(islice(entries, BATCH))):
         yield batch
 

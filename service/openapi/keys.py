@@ -65,8 +65,8 @@ def ledger_paths() -> dict[str, Any]:
         f"{ROOT}/ledger": {
             "get": kept(
                 "ledger", "keys", "Who asked what and when: a black box's images, and every attack. Newest first.",
-                {"200": ok("A page of it, or all of it.", entries)}, (*ANY_KEPT, "BAD_PARAMETER", "NOT_ACCEPTABLE"),
-                [*PAGE, *filters],
+                {"200": ok("A page of it, or all of it.", entries)},
+                (*ANY_KEPT, "BAD_PARAMETER", "NOT_FOUND", "NOT_ACCEPTABLE"), [*PAGE, *filters],
             ),
         },
     }  # fmt: skip

@@ -137,6 +137,17 @@ def test_ensure_says_what_it_has_when_asked_for_something_else(tmp_path: Path) -
         ensure(["vgg17"], tmp_path, lambda line: None)
 
 
+def test_ensure_says_why_a_build_failed_and_how_to_see_more(recipe_file: Path, tmp_path: Path) -> None:
+    built(recipe_file, tmp_path)
+    recipe_file.write_text(RECIPE + "\nraise TypeError('no such argument\\n  of this layer')\n")
+    with pytest.raises(BadParameter) as failed:
+        ensure(["tiny"], tmp_path, lambda line: None)
+    said = failed.value.detail
+    assert "could not be built. TypeError: no such argument of this layer. Rebuild with: python -m model_store" in said
+    assert str(tmp_path) in said.partition("Rebuild with")[2]
+    assert "Traceback" not in said and "File " not in said
+
+
 @pytest.mark.parametrize("name", ["", "Lite0", "../lite", "a/b", "lite_0", "-a", "a-", "a.b", "a" * 65, "ünder"])
 def test_names_that_cannot_stand_in_a_url(name: str) -> None:
     with pytest.raises(BadParameter, match="lower-case letters, digits and hyphens"):

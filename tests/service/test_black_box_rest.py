@@ -460,7 +460,11 @@ async def test_a_key_is_made_used_topped_up_listed_and_revoked(stranger: Strange
         ({}, 422, "/name"),
         ({"name": "Bob"}, 422, "a-z"),
         ({"name": "bob", "budget": -1}, 422, "/budget"),
-        ({"name": "bob", "budget": "many"}, 422, "/budget"),
+        ({"name": "bob", "budget": "many"}, 422, "budget is 'many'; it is an integer from 0 to 1000000000000."),
+        ({"name": "bob", "rate": 1.5}, 422, "/rate"),
+        ({"name": "bob", "top_k": [[1]] * 999, "view": "top_k"}, 422, "it is an integer from 1 to 1000."),
+        ({"name": "bob", "top_k": 3}, 422, "/top_k"),
+        ({"name": "bob", "response": "round"}, 422, "/response"),
         ({"name": "bob", "budgte": 3}, 422, "did you mean 'budget'"),
         ({"name": "bob", "scopes": ["all"]}, 422, "/scopes/0"),
         ({"name": "bob", "scopes": ["attack"], "view": "full"}, 422, "/view"),
@@ -512,6 +516,11 @@ async def test_the_ledger_says_who_asked_what(stranger: Stranger) -> None:
     for wrong in ({"since": "lately"}, {"operation": "atack"}, {"key": "\0"}, {"page_size": "0"}, {"kye": "x"}):
         assert_answer = await stranger.admin.get(path, params=wrong)
         assert assert_answer.status_code == 422, wrong
+    for accept in ("application/json", "application/x-ndjson"):
+        unknown = await stranger.admin.get(path, params={"key": "nobody"}, headers={"Accept": accept})
+        assert_problem(unknown, 404, "NOT_FOUND")
+    top_up = await stranger.admin.post("/api/v1/keys/stranger/top-up", json={"images": "ten"})
+    assert "images is 'ten'; it is an integer from 1 to" in assert_problem(top_up, 422, "BAD_PARAMETER")
 
 
 async def test_keys_and_the_ledger_are_an_admin_s(stranger: Stranger) -> None:

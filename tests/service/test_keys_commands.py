@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from rakinglight.cli import add_commands, app
 from service.ask import Ask
 from service.black_box.ledger import Asked
+from service.database.schema import keys
 from service.decode import DecodePool
 from service.storage import Storage
 from tests.service.in_process import storage_in
@@ -77,6 +79,9 @@ def test_a_key_of_other_scopes_that_ends(storage: Storage) -> None:
         (["make", "alice"], "already"),
         (["top-up", "bob", "3"], "There is no key 'bob'"),
         (["top-up", "free", "3"], "no budget"),
+        (["top-up", "alice", "-100"], "images is -100; it is from 1 to"),
+        (["top-up", "gone", "3"], "gone was revoked at"),
+        (["make", "bob", "--response", "round"], "no probability to round"),
         (["revoke", "bob"], "There is no key 'bob'"),
     ],
     ids=" ".join,
@@ -84,9 +89,24 @@ def test_a_key_of_other_scopes_that_ends(storage: Storage) -> None:
 def test_what_cannot_be_is_taught(storage: Storage, words: list[str], taught: str) -> None:
     storage.keys.make("alice", budget=3)
     storage.keys.make("free")
+    storage.keys.make("gone")
+    storage.keys.revoke("gone")
     result = run("keys", *words)
     assert result.exit_code == 2
     assert taught in result.stderr
+
+
+def test_a_stopped_key_is_not_good(storage: Storage) -> None:
+    noticed = {"at": 1_800_000_000.0, "queries": 105, "score": 1.25, "times": 1, "over": False}
+    for response in ("refuse", "slow"):
+        storage.keys.make(response, response=response)
+        with storage.database.transaction() as connection:
+            connection.execute(sa.update(keys).where(keys.c.name == response).values(noticed=noticed))
+    stopped, slowed = (" ".join(run("keys", "show", name).stdout.split()) for name in ("refuse", "slow"))
+    assert "stopped since 2027-01-15" in stopped and "keys clear" in stopped and "good" not in stopped
+    assert "good, noticed after 105" in slowed
+    run("keys", "clear", "refuse")
+    assert "good" in run("keys", "show", "refuse").stdout
 
 
 @pytest.mark.parametrize("required", [False, True])
@@ -135,3 +155,7 @@ def test_the_ledger_is_shown_and_exported(storage: Storage, tmp_path: Path) -> N
     assert [json.loads(line) for line in file.read_text().splitlines()] == entries[::-1]
     for wrong in (["--operation", "atack"], ["--since", "lately"], ["--key", "no such key"], ["--export", "/no/file"]):
         assert run("ledger", *wrong).exit_code == 2, wrong
+    kept = file.read_text()
+    never = run("ledger", "--key", "nobody", "--export", str(file))
+    assert never.exit_code == 2 and "'nobody' is neither the name nor the id" in never.stderr
+    assert file.read_text() == kept

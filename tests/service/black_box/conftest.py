@@ -43,7 +43,7 @@ class Process:
     def at(url: str, folder: Path, clock: Any = None, **settings: Any) -> "Process":
         clock, database = clock or Clock(), Database(url)
         artifacts = Artifacts(database, str(folder / "artifacts"))
-        ledger = Ledger(database, artifacts, Settings(**settings), clock=clock)
+        ledger = Ledger(database, artifacts, Settings(**settings), names=["alice"], clock=clock)
         keys = Keys(database, taken=["alice"], clock=clock)
         return Process(database, keys, ledger, Budget(database, ledger, clock=clock), artifacts, clock)
 

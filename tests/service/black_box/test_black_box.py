@@ -226,7 +226,7 @@ async def test_keys_of_no_database_are_in_the_ledger_and_their_retries_are_charg
 async def test_an_alarm_is_counted_and_logged_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     new = iter([True, False])
     monkeypatch.setattr(budget_module, "watch", lambda *_: (Notice(1.25, True, 105), next(new)))
-    who = await caller(house, response="round")
+    who = await caller(house, response="round", view="full")
     with capture_logs() as logs:
         for _ in range(2):
             await classify(house, who)

@@ -311,7 +311,7 @@ def test_a_slowed_key_s_requests_stand_in_one_row(process: Process, monkeypatch:
     assert waits == [SLOW_S * (i + 1) for i in range(20)]
     with pytest.raises(RateLimited, match="turn") as refused:
         process.budget.reserve(asked(key, 99), key)
-    assert refused.value.retry_after_s == SLOWEST_S
+    assert refused.value.retry_after_s == 1.0
     process.clock.now += 1
     assert isinstance(process.budget.reserve(asked(key, 100), key), Reservation)
     process.clock.now -= 3600  # a clock that is set back
@@ -319,6 +319,22 @@ def test_a_slowed_key_s_requests_stand_in_one_row(process: Process, monkeypatch:
     assert isinstance(room, Reservation) and room.wait_s == 2 * SLOW_S
     with pytest.raises(RateLimited):
         process.budget.reserve(asked(key, 103), key, patience_s=1.0)
+
+
+def test_no_wait_of_a_slowed_key_is_cut(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = process.key(response="slow")
+    seems(monkeypatch, True)
+    spend(process, key, asked(key, 0))
+    sixteen, others = asked(key, *range(16)), asked(key, *range(16, 32))
+    room = process.budget.reserve(sixteen, key)
+    assert isinstance(room, Reservation) and room.wait_s == 8.0
+    with pytest.raises(RateLimited, match=r"Try again in 6\.0 s\.$") as refused:  # it would wait for sixteen
+        process.budget.reserve(others, key)
+    process.clock.now += refused.value.retry_after_s or 0.0
+    room = process.budget.reserve(others, key)
+    assert isinstance(room, Reservation) and room.wait_s == SLOWEST_S
+    with pytest.raises(TooLarge, match="may send 20 at once"):
+        process.budget.reserve(asked(key, *range(21)), key)
 
 
 def test_a_clock_that_is_set_back_blocks_no_key_with_a_rate(process: Process) -> None:

@@ -72,7 +72,16 @@ def test_a_key_that_may_do_more_has_no_view(process: Process) -> None:
         pytest.param({"budget": 10**13}, BadParameter, "from 0 to 1000000000000", id="more than a database counts"),
         pytest.param({"top_k": 0}, BadParameter, "top_k is 0", id="a view of no class"),
         pytest.param({"top_k": 1001}, BadParameter, "top_k is 1001", id="more classes than a reply has"),
-        pytest.param({"expires_at": 1.0}, BadParameter, "not to come", id="an end that is past"),
+        pytest.param({"budget": "ten"}, BadParameter, "budget is 'ten'; it is an integer from 0 to 10", id="a word"),
+        pytest.param({"view": "label", "top_k": 3}, BadParameter, "view label does not use", id="classes of a label"),
+        pytest.param({"view": "full", "top_k": 3}, BadParameter, "view full does not use", id="some of all classes"),
+        pytest.param({"response": "round"}, BadParameter, "no probability to round", id="a label that is rounded"),
+        pytest.param(
+            {"expires_at": 1.0},
+            BadParameter,
+            "is 1970-01-01T00:00:01.*not to come.*2027-01-15.*9999-12-31",
+            id="an end that is past",
+        ),
         pytest.param({"expires_at": float("nan")}, BadParameter, "not to come", id="an end that is no time"),
         pytest.param({"expires_at": 1e300}, BadParameter, "not to come", id="an end that no clock reaches"),
         pytest.param({"scopes": ["attack"], "budget": 5}, BadParameter, "budget is for", id="a budget of attacks"),
@@ -120,14 +129,26 @@ def test_who_is_revoked_or_out_of_time_is_not_found(process: Process) -> None:
 def test_a_budget_is_topped_up(process: Process) -> None:
     key = process.key(budget=5)
     assert process.keys.top_up(key.id, 7)["budget"] == 12
-    for images in (0, -1, 10**12):
-        with pytest.raises(BadParameter):
+    for images, words in ((0, "from 1 to"), (-1, "images is -1.*To lower a budget"), (10**12, "the budget would be")):
+        with pytest.raises(BadParameter, match=words):
             process.keys.top_up(key.id, images)
     process.keys.revoke(key.id)
-    with pytest.raises(Conflict, match="is revoked"):
+    with pytest.raises(Conflict, match=r"was revoked at 20\d\d-"):
         process.keys.top_up(key.id, 1)
     with pytest.raises(Conflict, match="no budget"):
         process.keys.top_up(process.key().id, 1)
+
+
+def test_who_names_a_revoked_key_hears_when_it_was_and_of_several_the_last(process: Process) -> None:
+    old = name()
+    for _ in range(2):
+        last = process.keys.make(old)[0]["id"]
+        process.keys.revoke(old)
+        process.clock.now += 60
+    for asked in (process.keys.get, process.keys.revoke, process.keys.clear, lambda key: process.keys.top_up(key, 1)):
+        with pytest.raises(NotFound, match=rf"{old} was revoked at 2027-01-15T08:01:00.*{last}.*Make another"):
+            asked(old)
+    assert process.keys.get(last)["name"] == old
 
 
 @pytest.mark.parametrize("key", ["key_" + "a" * 20, "nobody", "", "Bob", "a\0b", "\udcff", "x" * 5000])

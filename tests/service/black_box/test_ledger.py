@@ -83,7 +83,11 @@ def test_pages_and_the_export_tell_the_same_in_opposite_order(
     assert list(process.ledger.export(key=key.id)) == entries[:1:-1]
     assert list(process.ledger.export(key=key.name, operation="attack")) == entries[1::-1]
     assert list(process.ledger.export(key=key.name, since=process.clock.now)) == entries[1::-1]
-    assert list(process.ledger.export(key="nobody")) == []
+    assert list(process.ledger.export(key=key.id, operation="attack")) == []
+    assert process.ledger.pages(Page(), key="alice")["entries"] == [], "a key of the key file that has not asked"
+    for read in (lambda never: process.ledger.pages(Page(), key=never), lambda never: process.ledger.export(key=never)):
+        with pytest.raises(NotFound, match="'nobody' is neither the name nor the id"):
+            read("nobody")
 
 
 def test_answers_are_kept_small_and_read_by_nobody_who_does_not_show_them(
@@ -117,7 +121,8 @@ def test_a_large_sweep_lets_others_write_in_between_and_leaves_no_large_log(
     monkeypatch.setattr(keeping.database, "transaction", lambda: (begun.append(1), transaction())[1])
     assert keeping.ledger.sweep(keeping.clock.now + 100) >= 8
     assert len(begun) >= 6
-    assert keeping.ledger.pages(Page(), key=name)["entries"] == []
+    with pytest.raises(NotFound, match="no entry is of one"):
+        keeping.ledger.pages(Page(), key=name)
     url = keeping.database.engine.url
     if url.get_backend_name() == "sqlite":
         assert Path(f"{url.database}-wal").stat().st_size == 0
@@ -163,4 +168,5 @@ def test_entries_are_forgotten_in_their_time(keeping: Process) -> None:
     keeping.ledger.sweep(keeping.clock.now + 99)
     assert len(keeping.ledger.pages(Page(), key=name)["entries"]) == 2
     assert keeping.ledger.sweep(keeping.clock.now + 100) >= 2
-    assert keeping.ledger.pages(Page(), key=name)["entries"] == []
+    with pytest.raises(NotFound, match="no entry is of one"):
+        keeping.ledger.pages(Page(), key=name)
