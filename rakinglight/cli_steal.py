@@ -26,12 +26,24 @@ from rakinglight.catalogue import operation
 from rakinglight.cli_images import Given, read_images, true_labels
 from rakinglight.client import Client
 from rakinglight.defenses import Chain
-from rakinglight.errors import BadParameter, RakinglightError
+from rakinglight.errors import (
+    BadParameter,
+    BudgetSpent,
+    DeadlineExceeded,
+    OracleAway,
+    OracleError,
+    RakinglightError,
+    RateLimited,
+)
+from rakinglight.images import decode
 from rakinglight.jobs import ServiceJob
 from rakinglight.options import options, taken_apart, value
+from rakinglight.over_classify import BlackBox as BlackBox_
 from rakinglight.parameters import as_fraction
+from rakinglight.reports.samples import SAMPLED
 from rakinglight.reports.theft import TELLS, Findings, Watch, page
 from rakinglight.results import Share, is_reference
+from rakinglight.substitutes.allowance import check_allowance
 from rakinglight.tables import table
 from rakinglight.terminal import (
     AsJson,
@@ -104,6 +116,8 @@ Defense = Annotated[
         show_default=False,
     ),
 ]
+#: What may be otherwise when the same command is given again.
+GOES_ON = (OracleAway, OracleError, BudgetSpent, RateLimited, DeadlineExceeded)
 #: Seconds that an attack may take that nobody else waits for.
 PATIENT_S = 7 * 86_400.0
 
@@ -155,7 +169,7 @@ def _command() -> Callable[..., None]:
             if "labels" not in parameters and (labels := true_labels(taken)):
                 parameters["labels"] = labels
             stealing = operation("substitute")
-            stealing.read(stealing.method(None), parameters)
+            _check_images(taken, stealing.read(stealing.method(None), parameters).model_dump())
             if journal:
                 journal.parent.mkdir(parents=True, exist_ok=True)
             asked = {**parameters, "seed": seed, "deadline_s": deadline if elsewhere or local else None}
@@ -167,6 +181,8 @@ def _command() -> Callable[..., None]:
                 if view:
                     theft = theft.through(view)
                 with _resumable(journal):
+                    if elsewhere and "max_queries" not in parameters:
+                        theft.plan(SAMPLED if report else 0)
                     answers = theft.answers(watch=report is not None)
                 counts = theft.counts  # before the page asks more
                 if left := theft.left(answers):
@@ -212,6 +228,26 @@ class Stealing:
         from rakinglight.reports.views import through
 
         return Stealing(through(view, self.client), self.model, self.taken, self.asked, service=False)
+
+    def plan(self, besides: int) -> None:
+        """Take as many queries as the black box says it will answer, and say so; it may say nothing.
+
+        besides  images that are left for the page
+        """
+        transport = self.client._transport
+        assert isinstance(transport, BlackBox_)
+        oracle = transport.oracle(self.model)
+        queries = oracle.plan(besides)
+        if queries is None:
+            return
+        if queries < len(self.taken):
+            raise BadParameter(
+                f"{oracle.line.called} answers this key {oracle.remaining or 0:,} images more, and to label "
+                f"{len(self.taken):,} takes as many, and canaries; have it topped up, or give fewer images."
+            )
+        left = f", {besides} pictures of the page" if besides else ""
+        typer.echo(f"--max-queries is {queries:,}: what the key has left, less the canaries{left}.", err=True)
+        self.asked["max_queries"] = queries
 
     @property
     def images(self) -> list[Any]:
@@ -310,6 +346,7 @@ class Stealing:
         whole = whole_of(answers)
         summary, described = whole["summary"], self.client.model(self.model).describe()
         watched, why_not = self._watched(whole)
+        shown, sampled = samples(self.client, self.model, self.taken, whole, self.asked["seed"])
         return Findings(
             reply=whole,
             made_at=f"{datetime.now():%Y-%m-%d %H:%M}",
@@ -317,7 +354,8 @@ class Stealing:
             host=host,
             exposed=_exposed(described, summary),
             asked=counts,
-            samples=samples(self.client, self.model, self.taken, whole),
+            samples=shown,
+            sampled=sampled,
             watched=watched,
             not_watched=why_not,
             commands=[command] if compared.get("priced") else [],
@@ -338,7 +376,7 @@ class Stealing:
         found = self.recording.training(list(seeds.values()), max(epsilons, default=0.0), queries)
         if found is None:
             return [], "The queries of this attack were too many to be kept, so that no detector was run over them."
-        return watched(*found), ""
+        return watched(*found, self.recording.all()), ""
 
 
 # ── before ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -364,6 +402,17 @@ def _check(
         raise BadParameter(f"{out} is there and no folder; give another --out.")
 
 
+def _check_images(taken: Sequence[Given], parameters: Mapping[str, Any]) -> None:
+    """Refuse images that are none, or too few or too many for what was asked, before one is paid for."""
+    for one in taken:
+        if isinstance(one.image, bytes):
+            try:
+                decode(one.image)
+            except RakinglightError as e:
+                raise type(e)(f"{one.name}: {e.detail}") from None
+    check_allowance(parameters, len(taken))
+
+
 def _chain(said: list[Any] | None) -> Chain:
     """The chain of defences that `--defense` names. Raises BadParameter."""
     try:
@@ -384,9 +433,10 @@ def _resumable(journal: Path | None) -> Iterator[None]:
     """Where a black box fails in the middle, say how to go on; the error itself follows."""
     try:
         yield
-    except RakinglightError:
+    except GOES_ON as e:
         if journal and journal.exists():
-            typer.echo(f"The same command goes on: nothing in {journal} is asked again.", err=True)
+            after = " after a top-up" if isinstance(e, BudgetSpent) else ""
+            typer.echo(f"The same command goes on{after}: nothing in {journal} is asked again.", err=True)
         raise
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import sys
 from collections import Counter
@@ -161,6 +162,7 @@ def _black_box(where: Any, key_file: Path | None, *, authorised: bool, journal: 
     ours = kind_of(read_where(where)) == "rakinglight"
     # RAKINGLIGHT_KEY is for services of ours; a file was named for the one that is asked.
     target = read_where(where, _key(key_file) if ours or key_file else None)
+    logging.getLogger("rakinglight.oracle").setLevel(logging.WARNING)  # what keeps whoever sits there waiting, and why
     authorise(target.url, authorised=authorised)
     return Client(Asking(target, journal))
 

@@ -11,6 +11,7 @@ import ipaddress
 import json
 import logging
 import random
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -66,12 +67,14 @@ class Trouble:
     lost    whether the images may have been classified all the same, and the answer was lost
     pause   seconds that the oracle wants to be left alone
     broken  whether that it came to nothing is likely to be this request's doing, so that it is not tried often
+    hopeless  whether no other try will come to anything
     """
 
     why: str
     lost: bool
     pause: float = 0.0
     broken: bool = False
+    hopeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class Line:
         self.timeout = timeout or TIMEOUT_S
         self.remaining: int | None = None
         self.uncertain = False
+        self._reached = False
         self._secrets = tuple(sorted(filter(None, secrets), key=len, reverse=True))
         self._http = httpx2.Client(follow_redirects=False, trust_env=not loopback(where))
         self._closed = threading.Event()
@@ -135,7 +139,16 @@ class Line:
             broken += came.broken
             self.uncertain = not certain
             wait, elapsed = max(_scattered(pause), came.pause), time.monotonic() - begun
-            if elapsed + wait > self.patience or broken >= LOST_TRIES:
+            if elapsed + wait > self.patience or broken >= LOST_TRIES or came.hopeless:
+                if came.pause > self.patience:
+                    raise OracleAway(
+                        self.clean(
+                            f"{self.called} {came.why}, and asks to wait {_lasting(came.pause)}; patience is "
+                            f"{_lasting(self.patience)}. What it answered before is kept; ask again then, or raise "
+                            "patience (patience_s in a target file)."
+                        ),
+                        retry_after_s=came.pause,
+                    )
                 said = f"{tries} {'try' if tries == 1 else 'tries'} in {elapsed:.0f} s"
                 raise OracleAway(
                     self.clean(
@@ -144,6 +157,8 @@ class Line:
                     ),
                     retry_after_s=came.pause or None,
                 )
+            if tries == 1:
+                log.warning("%s", self.clean(f"{self.called} {came.why}; trying for {_lasting(self.patience)}."))
             if self._closed.wait(wait):
                 raise self._hung_up()
             pause = min(2 * pause, LONGEST_PAUSE_S)
@@ -195,13 +210,16 @@ class Line:
             finally:
                 response.close()
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as e:
-            return Trouble(f"cannot be reached ({type(e).__name__})", lost=False)
+            if not self._reached and _unknown_name(e):
+                return Trouble("cannot be reached: nobody knows that name; look at the address", False, hopeless=True)
+            return Trouble(f"cannot be reached: {_reason(e)}", lost=False)
         except httpx2.TimeoutException:
             return Trouble(f"has not answered within {self.timeout:g} s", lost=True, broken=True)
         except httpx2.HTTPError as e:
             return Trouble(f"broke the connection off ({type(e).__name__})", lost=True, broken=True)
         except Exception as e:  # of a thread that nobody waits for any more, or a fault of ours
             return Trouble(f"could not be asked ({type(e).__name__})", lost=True, broken=True)
+        self._reached = True
         return Got(response.status_code, response.headers, bytes(content))
 
     def _trouble(self, got: Got) -> Trouble | None:
@@ -308,6 +326,36 @@ def _target(got: Got) -> str:
         return bare(httpx2.URL(got.headers.get("Location", ""))) or "nowhere"
     except (httpx2.InvalidURL, ValueError):
         return "an address that is none"
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    """`error`, what it came of, and so on."""
+    found: list[BaseException] = []
+    at: BaseException | None = error
+    while at is not None and at not in found:
+        found.append(at)
+        at = at.__cause__ or at.__context__
+    return found
+
+
+def _unknown_name(error: BaseException) -> bool:
+    return any(isinstance(cause, socket.gaierror) for cause in _causes(error))
+
+
+def _reason(error: BaseException) -> str:
+    """Why no connection came about, in the system's words where it has some."""
+    words = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
+    return words[-1].lower() if words else type(error).__name__
+
+
+def _lasting(seconds: float) -> str:
+    """A time in words: 15 s, 2 min 5 s, 27 h 46 min."""
+    if seconds < 120:
+        return f"{seconds:.3g} s"
+    minutes, hours = divmod(int(seconds), 60), divmod(int(seconds) // 60, 60)
+    if seconds < 3600:
+        return f"{minutes[0]} min {minutes[1]} s" if minutes[1] else f"{minutes[0]} min"
+    return f"{hours[0]} h {hours[1]} min" if hours[1] else f"{hours[0]} h"
 
 
 def _scattered(seconds: float) -> float:

@@ -3,13 +3,15 @@
     rows ──> in the journal? ──> yes: the answer that it gave
                  └── no ──> noted as open ──> sent, and sent again ──> answered, noted
 
-It is the same model all the time only if it says so: a share of what it has answered is asked again (canaries).
+It is the same model all the time only if it says so: a share of what it has answered is asked again (canaries), and a
+few at the end of every run.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import math
 import threading
 import time
@@ -22,6 +24,7 @@ import numpy as np
 
 from rakinglight.card import Card, Tells
 from rakinglight.errors import (
+    BudgetSpent,
     CallerError,
     Conflict,
     Expired,
@@ -31,6 +34,7 @@ from rakinglight.errors import (
     OracleError,
     OracleFault,
     RakinglightError,
+    RateLimited,
     TooLarge,
 )
 from rakinglight.oracles.dialect import MALFORMED, Dialect, Said
@@ -40,13 +44,20 @@ from rakinglight.views import first_alone
 
 Array = np.ndarray[Any, Any]
 
+log = logging.getLogger("rakinglight.oracle")
+
 #: The share of the images asked that are canaries: asked again, to see whether the answer is still the same.
 CANARIES = 0.01
 #: Images that are asked again at once where one was answered otherwise, and when a journal is taken up again.
 DOUBT, AT_FIRST = 8, 4
+#: Images that are asked again at the end of a run, and at most one in so many of what the run asked: to look again at
+#: the one image of a `classify` would tell nothing, and double its price.
+AT_LAST, OF_EACH = 4, 10
 #: Images answered otherwise from which on the oracle has changed. One alone may lie on the border between two classes,
 #: where the rounding of another batch decides.
 CHANGED = 2
+#: Of what a journal knows of an oracle: the queries that were planned of its budget.
+PLANNED = "max_queries"
 #: The largest difference of a probability that is still the same answer: a view rounds to 0.01, and a service that has
 #: noticed something to 0.1.
 SAME = 0.06
@@ -83,6 +94,9 @@ class Oracle:
         self._here: set[bytes] = set()
         self._recalled: set[bytes] = set()
         self.counts = Counts()
+        self._looked_at = 0
+        self._told_as = False
+        self._planned: int | None = None
         self.tells: Tells = "labels"
         self._meet()
 
@@ -144,6 +158,53 @@ class Oracle:
                 raise
             return self._logits([self._find(image) for image in images])
 
+    def plan(self, besides: int = 0) -> int | None:
+        """Images that a run may ask, so that what it says it will still answer is enough, with the canaries.
+
+        As it was when the journal first planned: a run that is taken up again has to be the same. What the journal
+        knows already costs nothing, and counts as to be had. None where it says nothing.
+
+        besides  images that are left for something else
+        """
+        with self._lock:
+            if self._planned is None:
+                self._settle()  # a journal that is taken up again sends its canaries, whose reply says what is left
+            if self._planned is None and self.remaining is not None:
+                known = max(0, self.counts.asked - 1)  # but for the grey one
+                last = AT_LAST if self.canaries else 0
+                due = self.counts.canaries - self.canaries * (self.counts.asked - known)
+                # The largest m with m - known + m * canaries - those sent + the last few <= what is left.
+                room = self.remaining - besides - last + due + known
+                self._planned = max(0, math.floor(room / (1 + self.canaries)))
+                self.journal.meet(self._id, {**self._known, "tells": self._tells, PLANNED: self._planned})
+            return self._planned
+
+    def end(self) -> None:
+        """A run is over: see whether it is still who it was, before anybody believes the figures.
+
+        Where its budget is used up or its key was stopped that cannot be seen, and the log says so. Raises
+        OracleChanged, OracleAway and OracleFault.
+        """
+        with self._lock:
+            asked, self._looked_at = self.counts.asked - self._looked_at, self.counts.asked
+            n = min(AT_LAST, asked // OF_EACH) if self.canaries else 0
+            if n <= 0:
+                return
+            left = n if self.remaining is None else min(n, self.remaining)
+            try:
+                if left:
+                    self._look_again(left)
+                    return
+            except (BudgetSpent, RateLimited):
+                pass
+            except (OracleAway, OracleError) as e:
+                self._trouble = e, time.monotonic()
+                raise
+            log.warning(
+                "%s could not be asked at the end whether it is still the same model: it answers this key no more.",
+                self.line.called,
+            )
+
     def close(self) -> None:
         """Hang up, now: who waits for an answer is told so."""
         self.line.close()
@@ -162,7 +223,9 @@ class Oracle:
             self.journal.meet(self._id, {**self._known, "tells": tells})
             known = {**self._known, "tells": tells}
         self.counts = self.journal.counts(self._id)
-        if {name: value for name, value in known.items() if name != "tells"} != self._known:
+        self._looked_at = self.counts.asked
+        self._planned = known.get(PLANNED)
+        if {name: value for name, value in known.items() if name not in ("tells", PLANNED)} != self._known:
             raise OracleChanged(
                 f"{self.line.called} has another input or other classes than when {self.journal.path} was begun; "
                 "begin a new journal."
@@ -243,6 +306,16 @@ class Oracle:
 
     def _values(self, said: Said) -> Array:
         """What is noted: int32 [n], or float64 [n, K]."""
+        less = {"labels": ("probabilities", "logits"), "probabilities": ("logits",)}.get(self._tells or "", ())
+        if said.shown in less and self.resumed and not self._told_as:
+            self._told_as = True
+            log.warning(
+                "%s tells %s, and its answers are told as %s by the journal %s; begin a new journal for more.",
+                self.line.called,
+                said.shown,
+                self._tells,
+                self.journal.path,
+            )
         if self._tells == "labels":
             return said.labels.astype(np.int32)
         if said.scores is None or (self._tells == "logits" and said.tells == "probabilities"):

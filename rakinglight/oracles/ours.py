@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field, FiniteFloat
 
 from rakinglight.card import Tells
 from rakinglight.description import card_of
-from rakinglight.errors import OracleFault
+from rakinglight.errors import NotFound, OracleFault
 from rakinglight.flows import segment
 from rakinglight.oracles.dialect import (
     AT_ONCE,
@@ -82,7 +82,10 @@ class Ours:
     @staticmethod
     def described(target: Target, model: str, line: Line) -> Ours:
         """The dialect of `model`, whose description is asked for. Raises what the service does, such as NotFound."""
-        found = line.json(_get(target, f"models/{segment(model)}"))
+        try:
+            found = line.json(_get(target, f"models/{segment(model)}"))
+        except NotFound as e:
+            raise NotFound(e.detail if repr(model) in e.detail else f"{e.detail} It was asked for {model!r}.") from None
         try:
             return Ours(target, found)
         except MALFORMED:

@@ -96,6 +96,10 @@ class Recording(InProcess):
         chosen = np.concatenate([np.flatnonzero(seeded), n + np.flatnonzero(~near)])[:queries]
         return images[chosen], np.asarray(self.labels)[chosen]
 
+    def all(self) -> tuple[Array, Array]:
+        """All that was asked, in order, each image once: uint8 [N, C, H, W], and int64 [N]."""
+        return np.stack(self.images), np.asarray(self.labels)
+
 
 class Recorder:
     """A backend whose answers are written down."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -20,21 +21,24 @@ from rakinglight.results import Attack, is_reference
 if TYPE_CHECKING:
     from rakinglight.cli_images import Given
 
-#: Images that the report shows.
-SAMPLES = 6
+#: Images that the report shows, and of which pictures are made at most, to have one among them that fools the model.
+SAMPLES, SAMPLED = 6, 12
 
 
-def samples(client: Client, model: str, taken: Sequence[Given], whole: Mapping[str, Any]) -> list[Sample]:
-    """What FGSM makes on the substitute of the first held-out images, and what both say of it.
+def samples(
+    client: Client, model: str, taken: Sequence[Given], whole: Mapping[str, Any], seed: int = 0
+) -> tuple[list[Sample], int]:
+    """What FGSM makes on the substitute of held-out images, one of a class, and what both say of it.
 
-    The model is asked about these pictures, a few more than the attack counts. None where it answers no more.
+    Where none of these fools the model, one that does is looked for among as many more, and stands last. The model is
+    asked about a few pictures more than the attack counts; how many comes along. None where it answers no more.
 
     whole  the reply of `substitute`
     """
     summary = whole["summary"]
-    archive, rights = summary.get("archive"), _right(taken, whole["results"])
+    archive, rights = summary.get("archive"), _right(taken, whole["results"], seed)
     if archive is None or is_reference(archive) or not rights:
-        return []
+        return [], 0
     epsilon = min(whole["parameters"]["epsilons"])
     with TemporaryDirectory() as home:
         path = Path(home, "archives", f"{model}-substitute.mar")
@@ -44,24 +48,34 @@ def samples(client: Client, model: str, taken: Sequence[Given], whole: Mapping[s
         with in_process.local(home) as thief:
             asked = [taken[i].image for i in rights]
             made = thief.model(path.stem).attack(asked, "fgsm", epsilon=epsilon)
-            try:
-                after = client.model(model).classify([one.adversarial_png for one in made], top_k=1)
-            except RakinglightError:
-                return []
-    return [
-        _sample(one, image, str(whole["results"][i]["prediction"]["label"]), said.prediction.label)
-        for i, one, image, said in zip(rights, made, asked, after, strict=True)
-    ]
+            found: list[tuple[Sample, bool]] = []
+            while len(found) < len(made) and not any(fooled for _, fooled in found):
+                part = slice(len(found), len(found) + SAMPLES)
+                try:
+                    after = client.model(model).classify([one.adversarial_png for one in made[part]], top_k=1)
+                except RakinglightError:
+                    break
+                for i, one, image, said in zip(rights[part], made[part], asked[part], after, strict=True):
+                    before, now = str(whole["results"][i]["prediction"]["label"]), said.prediction.label
+                    found.append((_sample(one, image, before, now), before != now))
+    chosen = [sample for sample, _ in found[:SAMPLES]]
+    if late := [sample for sample, fooled in found[SAMPLES:] if fooled]:
+        chosen[-1] = late[0]
+    return chosen, len(found)
 
 
-def _right(taken: Sequence[Given], results: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The first held-out images that the model had right, by place; all count where their class is not known."""
-    found = []
-    for i, (one, result) in enumerate(zip(taken, results, strict=True)):
-        said = result["prediction"]
-        if not result["seed"] and one.label in (None, said["index"], said["label"]):
-            found.append(i)
-    return found[:SAMPLES]
+def _right(taken: Sequence[Given], results: Sequence[Mapping[str, Any]], seed: int) -> list[int]:
+    """Held-out images that the model had right, by place, drawn by `seed`: one of each class, then a second of each.
+
+    All count as right where their class is not known.
+    """
+    by_class: dict[int, list[int]] = {}
+    for place in np.random.default_rng(seed).permutation(len(taken)):
+        i, said = int(place), results[place]["prediction"]
+        if not results[i]["seed"] and taken[i].label in (None, said["index"], said["label"]):
+            by_class.setdefault(said["index"], []).append(i)
+    rounds = zip_longest(*by_class.values())
+    return [i for each in rounds for i in each if i is not None][:SAMPLED]
 
 
 def _sample(made: Attack, image: Any, before: str, after: str) -> Sample:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,14 +19,15 @@ DRAWN = 150
 KEPT = 2**28
 
 
-def watched(images: Array, labels: Array) -> list[Watch]:
+def watched(images: Array, labels: Array, everything: tuple[Array, Array] | None = None) -> list[Watch]:
     """What each detector makes of these queries, in order.
 
-    images  uint8 [N, C, H, W]
-    labels  int [N], which the model had told
+    images      uint8 [N, C, H, W]
+    labels      int [N], which the model had told
+    everything  the same of all that was sent, these among the rest: who watches the key sees the rest too
     """
     ours = "steps of one size from earlier queries, and walks along a border between classes (docs/noticing.md)"
-    found = [_watched("Our detector", ours, Detector(), images, labels)]
+    found = [_both("Our detector", ours, Detector, (images, labels), everything)]
     if images.size > KEPT:
         return found
     try:
@@ -34,7 +37,24 @@ def watched(images: Array, labels: Array) -> list[Watch]:
     from rakinglight.noticing.prada import Prada
 
     theirs = "whether the distances between queries of a class look normal (Juuti et al. 2019, as published)"
-    return [*found, _watched("PRADA", theirs, Prada(), images, labels)]
+    if everything and everything[0].size > KEPT:
+        everything = None
+    return [*found, _both("PRADA", theirs, Prada, (images, labels), everything)]
+
+
+def _both(
+    name: str,
+    meaning: str,
+    watcher: Callable[[], Watcher],
+    training: tuple[Array, Array],
+    everything: tuple[Array, Array] | None,
+) -> Watch:
+    """What a new detector makes of the training queries, and another of everything."""
+    of_training = _watched(name, meaning, watcher(), *training)
+    if everything is None:
+        return of_training
+    of_all = _watched(name, meaning, watcher(), *everything)
+    return replace(of_training, sent=of_all.queries, sent_alarm_at=of_all.alarm_at)
 
 
 def _watched(name: str, meaning: str, watcher: Watcher, images: Array, labels: Array) -> Watch:

@@ -60,10 +60,12 @@ class Sample:
 
 @dataclass(frozen=True)
 class Watch:
-    """What a detector made of the queries, in the order in which they were sent.
+    """What a detector made of the queries of the training, in the order in which they were sent.
 
     alarm_at  the number of the query at which it first alarmed; None where it never did
     scores    (number of the query, score) along the way, and `limit`, the score at which it alarms
+    sent, sent_alarm_at    how many there were with those to judge and the control, and where it alarmed among all of
+              them; None where that was not looked at
     """
 
     name: str
@@ -72,6 +74,8 @@ class Watch:
     alarm_at: int | None
     scores: Sequence[tuple[int, float]] = ()
     limit: float | None = None
+    sent: int | None = None
+    sent_alarm_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +111,7 @@ class Findings:
     exposed      what else is known of what was shown, as (name, words)
     asked        what the journal had counted after the attack, over all its sessions: asked, canaries, lost, retried;
                  empty where nothing was sent anywhere
+    sampled      pictures that the model was asked about for the samples
     commands     that repeat the comparison
     not_watched  why there is no `watched`
     """
@@ -118,6 +123,7 @@ class Findings:
     exposed: Sequence[tuple[str, str]] = ()
     asked: Mapping[str, int] = field(default_factory=dict)
     samples: Sequence[Sample] = ()
+    sampled: int = 0
     watched: Sequence[Watch] = ()
     not_watched: str = ""
     priced: Sequence[Priced] = ()
@@ -188,13 +194,13 @@ class Theft:
 
     @property
     def _noticed(self) -> str:
-        said = []
-        for one in self._found.watched:
-            if one.alarm_at is None:
-                said.append(f"{one.name} would not have noticed")
-            else:
-                said.append(f"{one.name} would have alarmed at query {one.alarm_at:,} of {one.queries:,}")
-        return f"{'; '.join(said)}."
+        said = [f"{one.name} {_alarmed(one.alarm_at, one.queries)}" for one in self._found.watched]
+        words = f"Of the training queries alone: {'; '.join(said)}."
+        more = [one for one in self._found.watched if one.sent is not None and one.sent > one.queries]
+        if not more:
+            return words
+        said = [f"{one.name} {_alarmed(one.sent_alarm_at, one.sent or 0)}" for one in more]
+        return f"{words} Of all that was asked, to judge and for the control too: {'; '.join(said)}."
 
     @property
     def figures(self) -> list[dict[str, str]]:
@@ -209,7 +215,7 @@ class Theft:
             made.append((percent(self._white[self._main]["value"]), "the same, made on the model itself"))
         alarms = [one.alarm_at for one in self._found.watched if one.alarm_at]
         if self._found.watched:
-            made.append((f"{min(alarms):,}" if alarms else "never", "query at which a detector first alarms"))
+            made.append((f"{min(alarms):,}" if alarms else "never", "training query at which a detector first alarms"))
         return [{"value": value, "meaning": meaning} for value, meaning in made]
 
     # ── what was there ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -304,9 +310,10 @@ class Theft:
     @property
     def samples_words(self) -> str:
         return (
-            "The first held-out images that the model had right, whether or not they fooled it, and what "
-            f"{self.main_attack} makes of them on the substitute. The model was asked about these "
-            f"{len(self._found.samples)} pictures besides all that is counted here."
+            "Held-out images that the model had right, one of a class and drawn by the seed, and what "
+            f"{self.main_attack} makes of them on the substitute. Where none of them fools the model, one that does is "
+            "looked for among as many more. The model was asked about "
+            f"{self._found.sampled or len(self._found.samples)} pictures besides all that is counted here."
         )
 
     @property
@@ -335,6 +342,8 @@ class Theft:
                 "queries": one.queries,
                 "alarm_at": one.alarm_at,
                 "worth": self._worth(one.alarm_at),
+                "sent": one.sent,
+                "sent_alarm_at": one.sent_alarm_at,
                 "chart": _scores(one),
             }
             for one in self._found.watched
@@ -353,7 +362,9 @@ class Theft:
             return self._found.not_watched or "The queries were not kept, so no detector has seen them."
         return (
             "The detectors were run over the recorded queries of the training, in order, as one key would have sent "
-            "them. Who spreads them over many keys, or mixes them with ordinary images, is noticed later or not at all."
+            "them; and once more over all that was asked, with the pictures to judge by and the control, but for "
+            "canaries. What watches a key sees the latter; an attacker who judges nothing sends the former. "
+            "Who spreads them over many keys, or mixes them with ordinary images, is noticed later or not at all."
         )
 
     # ── what else it might have cost ────────────────────────────────────────────────────────────────────────────────
@@ -461,6 +472,10 @@ def _judged(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
 def _main(cells: Mapping[tuple[str, float], Share]) -> tuple[str, float]:
     """The attack and epsilon that the page leads with: FGSM, where it was tried, at the smallest epsilon."""
     return min(cells, key=lambda cell: (list(ATTACKS).index(cell[0]), cell[1]), default=("fgsm", 0.0))
+
+
+def _alarmed(alarm_at: int | None, queries: int) -> str:
+    return "would not have noticed" if alarm_at is None else f"would have alarmed at query {alarm_at:,} of {queries:,}"
 
 
 def _named(attack: str, epsilon: float) -> str:

@@ -64,6 +64,7 @@ def packed(student: Student, of: Card, queries: int) -> bytes:
         differentiable=True,
         tells="logits",
         detector=None,
+        decoders=(),
     )
     recipe = RECIPE.format(
         of=of.name,

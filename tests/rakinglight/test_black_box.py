@@ -338,10 +338,16 @@ def learnt(server: Server, **how: Any) -> dict[str, int]:
     """A substitute of thirty images; what was asked."""
     images = list(np.random.default_rng(0).integers(0, 256, (30, 4, 4), np.uint8))
     with rakinglight.black_box(server.url, **how) as client:
-        quick = {"rounds": 1, "epochs": 1, "architecture": "perceptron", "control": False, "epsilons": [0.1]}
+        quick: dict[str, Any] = {
+            "rounds": 1,
+            "epochs": 1,
+            "architecture": "perceptron",
+            "control": False,
+            "epsilons": [0.1],
+        }
         client.model("trees").substitute(images, **quick)
         (oracle,) = client._transport.oracles  # type: ignore[attr-defined]
-        return vars(oracle.counts)
+        return dict(vars(oracle.counts))
 
 
 def test_a_model_that_changes_near_the_end_is_noticed_before_any_figure_is_told(mind: Any) -> None:

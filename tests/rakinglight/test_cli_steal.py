@@ -144,7 +144,7 @@ def test_a_black_box_that_fails_in_the_middle_leaves_what_it_said_and_how_to_go_
         answered = set(server.images)
         server.images.clear()
         assert asked_of(server, trees, "--journal", journal).exit_code == 0
-    assert len(answered & set(server.images)) <= 4
+    assert len(answered & set(server.images)) <= 4 + 4  # who it is: to begin with, and at the end
 
 
 def test_ctrl_c_says_how_to_go_on(trees: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,3 +348,43 @@ def test_what_a_black_box_does_not_show_cannot_be_priced(
     assert html.count("unknown: it tells labels, and nothing here can make more of them") == 4
     assert html.count("<td>label, behind bit_depth, then jpeg</td>") == 2  # the attack, and a search
     assert server.url in html
+
+
+# ── before anything is paid for ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_budget_is_divided_before_the_start_and_the_same_when_it_is_taken_up_again(
+    trees: Path, tmp_path: Path
+) -> None:
+    answer = ours(label_view)
+
+    def spending(server: Server, asked: Any) -> Reply:
+        reply = answer(server, asked)
+        return Reply(reply.body, headers={"X-Query-Budget-Remaining": str(120 - len(server.images))})
+
+    with serving(Server(spending)) as server:
+        first = asked_of(server, trees, "--out", tmp_path, "--json")
+        assert "--max-queries is 113" in first.stderr, first.output
+        assert len(server.images) <= 120
+        again = asked_of(server, trees, "--out", tmp_path, "--json")
+    summary = json.loads(first.stdout)["summary"]
+    assert summary["stopped_by"] in ("rounds", "queries")
+    assert json.loads(again.stdout)["summary"] == summary
+
+
+@pytest.mark.parametrize("more", [("--max-queries", 10), ("--seeds", 500)])
+def test_what_cannot_be_is_refused_unpaid_and_nobody_is_told_to_go_on(more: Any, trees: Path, tmp_path: Path) -> None:
+    with serving(Server(ours(label_view))) as server:
+        shown = run("trees", trees, "--black-box", server.url, "--out", tmp_path, *more)
+        assert not server.asked
+    assert shown.exit_code == 2
+    assert "goes on" not in shown.stderr
+
+
+def test_what_is_no_picture_is_named_unpaid(tmp_path: Path) -> None:
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost")
+    with serving(Server(ours(label_view))) as server:
+        shown = asked_of(server, tmp_path / "hosts", "--out", tmp_path)
+        assert not server.asked
+    assert shown.exit_code == 2
+    assert "hosts: " in shown.stderr

@@ -236,7 +236,7 @@ def test_an_oracle_that_is_down_is_given_up_and_goes_on_where_it_was(server: Ser
 
 
 def test_nobody_there_is_told_with_the_address() -> None:
-    with pytest.raises(OracleAway, match=r"http://127.0.0.1:9 cannot be reached \(ConnectError\)"):
+    with pytest.raises(OracleAway, match=r"http://127.0.0.1:9 cannot be reached: connection refused"):
         open_oracle("http://127.0.0.1:9", "trees", patience=0.1)
 
 
@@ -539,3 +539,28 @@ def test_a_proxy_of_the_environment_is_not_used_for_this_machine(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with opened(server) as oracle:
         assert oracle.tells == "labels"
+
+
+def test_a_wait_longer_than_patience_is_told_with_both(server: Server) -> None:
+    with opened(server) as oracle:
+        server.instead = [Reply({}, 429, {"Retry-After": "99999"})]
+        with pytest.raises(OracleAway, match="asks to wait 27 h 46 min; patience is 3 s"):
+            oracle.answer(rows(1))
+
+
+def test_why_it_is_waited_for_is_told_at_the_first_failure(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with opened(server) as oracle:
+        server.instead = [Reply({}, 503, {"Retry-After": "0"})]
+        oracle.answer(rows(1))
+    assert "has too much to do; trying for 3 s" in caplog.text
+
+
+def test_a_journal_of_labels_says_that_more_is_told_now(
+    server: Server, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(server, tmp_path / "journal") as oracle:
+        oracle.answer(rows(1))
+    server.answer = ours(full_view)
+    with opened(server, tmp_path / "journal") as oracle:
+        oracle.answer(rows(2))
+    assert "told as labels by the journal" in caplog.text
