@@ -51,8 +51,9 @@ class Card:
     @staticmethod
     def from_json(text: str) -> Card:
         raw: dict[str, Any] = json.loads(text)
-        for name in ("input_shape", "mean", "std", "labels", "decoders"):
-            raw[name] = tuple(raw.get(name, ()))
+        for name in ("input_shape", "mean", "std", "labels"):
+            raw[name] = tuple(raw[name])
+        raw["decoders"] = tuple(raw.get("decoders", ()))  # an archive of before there were any has none
         raw.pop("tells_logits", None)  # as `tells` was called while there were no labels alone; an archive tells logits
         raw["layers"] = {k: tuple(v) for k, v in raw["layers"].items()}
         return Card(**raw)

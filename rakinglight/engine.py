@@ -44,7 +44,9 @@ R = TypeVar("R")
 #: Seconds that a run which was told to stop may go on for, to put together what it has reached.
 GRACE_S = 10.0
 #: Threads for what runs compute between their queries.
-THREADS = 2
+THREADS = 3
+#: Of them, those that one caller may hold: what is at work can't be ended, and others shall not wait for it.
+THREADS_OF_ONE = 2
 
 
 @dataclass
@@ -246,8 +248,11 @@ class Engine:
     def _deal_out(self) -> None:
         """Give free threads something to do, first for the caller who has the fewest at work."""
         self._to_compute = [waiting for waiting in self._to_compute if not waiting[0].over]
-        while self._to_compute and self._computing.total() < THREADS:
-            first = min(self._to_compute, key=lambda waiting: self._computing[waiting[0].caller])
+        while self._computing.total() < THREADS:
+            may = [waiting for waiting in self._to_compute if self._computing[waiting[0].caller] < THREADS_OF_ONE]
+            if not may:
+                return
+            first = min(may, key=lambda waiting: self._computing[waiting[0].caller])
             self._to_compute.remove(first)
             self._begin_work(*first)
 

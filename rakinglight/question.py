@@ -93,7 +93,12 @@ class Question:
         copies = COPIES_PROBED if self.method in PROBING else COPIES if own_size else COPIES_SEEN
         # Pictures are in base64 all the time, and in floats one at a time.
         more = sum(shown) + 4 * COPIES_SEEN * max(shown, default=0)
-        return self.values * 4 * copies + more + (MANY_BYTES if many or self.method in PROBING else 0)
+        return self.values * 4 * copies * self._copies + more + (MANY_BYTES if many or self.method in PROBING else 0)
+
+    @property
+    def _copies(self) -> int:
+        """Pictures of the image's size that are made of it at once."""
+        return max(int(self.parameters.get(name) or 1) for name in ("repeats", "starts", "population"))
 
     @property
     def _pictures(self) -> list[Mapping[str, Any]]:
@@ -138,7 +143,7 @@ class Question:
             return (yield from operation.run(about, *chosen, **going_on, **own))
 
         algorithm = answer()
-        if self.values >= LARGE:
+        if self.values * self._copies + sum(len(picture["data"]) for picture in self._pictures) >= LARGE:
             algorithm = in_thread(algorithm)
         return Run(
             addressed(algorithm, self.model),

@@ -81,7 +81,7 @@ def deep_dream(
     photograph as tiles of that size, which lie elsewhere at each step (`jitter`), and so leave no seams. A photograph
     with a side shorter than the network's is brought to what the network sees first.
 
-    subject  the image at its own size
+    subject  the image x at its own size
     card     of the network
     noise    the run's own random numbers, for the jitter
     state    from which to go on, as its Progress had it

@@ -15,8 +15,8 @@ from rakinglight.network import Ladder, Network
 from rakinglight.queries import Rule, Scores, Slope
 from rakinglight.representations import Representation
 
-#: Rows of a pass. Each is coded by itself, so that its bits are the same in any company.
-ROWS = Ladder(tuple(range(1, 17)))
+#: Pixels of all rows of a pass together, at most: a dense code of more takes longer than others should wait. And rows.
+PIXELS, ROWS = 100_000, 16
 
 
 class RepresentationBackend:
@@ -68,7 +68,9 @@ def network_of(representation: Representation, shape: tuple[int, int, int]) -> N
         sha256="",
         provenance="",
     )
-    return Network(card, backend, backend, ROWS, ROWS)
+    rows = max(1, min(ROWS, PIXELS // (shape[1] * shape[2])))
+    ladder = Ladder(tuple(range(1, rows + 1)))  # each row is coded by itself: its bits are the same in any company
+    return Network(card, backend, backend, ladder, ladder)
 
 
 def _check_layers(name: str, layers: Sequence[str]) -> None:

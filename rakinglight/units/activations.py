@@ -26,7 +26,10 @@ def activations(
 ) -> Algorithm[Found]:
     """Show what a layer puts out for an image: one map a unit.
 
-    Of each image `maps` [units, h, w], and `strongest`, the units with the largest values and the place of those.
+    Yosinski et al., "Understanding Neural Networks Through Deep Visualization", ICML workshops 2015, section 2.
+
+    Returns of each image `maps` [units, h, w], and `strongest`, the units with the largest values and the place of
+    those.
     Raises BadParameter where all maps together would be more than a reply holds.
     """
     layer = layer or card.last_spatial_layer

@@ -35,8 +35,8 @@ def deconv(
     "Deep Inside Convolutional Networks", ICLR 2014 workshop, section 4). So both are made, times the activation, and
     `correlation` says how far they are one.
 
-    Of each image the `unit`, its largest `activation` and the `place` and `box` of that, `projection` and `gradient`
-    [C, h, w], and the correlation of their values within the box; None where either is zero throughout.
+    Returns of each image the `unit`, its largest `activation` and the `place` and `box` of that, `projection` and
+    `gradient` [C, h, w], and the correlation of their values within the box; None where either is zero throughout.
     """
     layer, n = layer or card.code_layer, len(subjects)
     shape = card.layers[layer]

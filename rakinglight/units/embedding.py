@@ -40,8 +40,8 @@ def embedding(
     principal components. Neighbours mean something there; distances between groups, and the size of one, do not.
 
     state  from which to go on, as its Progress had it
-    Of each image `coordinates`, its x and y. Of all, the `divergence` that is left, and the `trustworthiness`: how far
-    those near each other on the plane are so in the features, 1 where all are (Venna and Kaski 2001).
+    Returns of each image `coordinates`, its x and y. Of all, the `divergence` that is left, and the `trustworthiness`:
+    how far those near each other on the plane are so in the features, 1 where all are (Venna and Kaski 2001).
     Raises BadParameter for fewer than four images, and for a perplexity that they are too few for.
     """
     layer, n = feature_layer(card, layer), len(subjects)
@@ -73,12 +73,14 @@ def check_perplexity(perplexity: float | None, images: int) -> None:
 
 def _plane(f: Tensor, perplexity: float, seed: int) -> dict[str, Any]:
     from sklearn.manifold import TSNE, trustworthiness
+    from threadpoolctl import threadpool_limits
 
     x = f.double().numpy()
     # Where there are no two components, as of images that are all alike, it begins at noise.
     start = "pca" if min(x.shape) >= 2 and x.var(0).sum() > 0 else "random"
     tsne = TSNE(perplexity=perplexity, init=start, random_state=seed % 2**32)
-    places = tsne.fit_transform(x)
+    with threadpool_limits(1):  # with more threads its sums have another order, and the plane other bits
+        places = tsne.fit_transform(x)
     near = min(NEAR, (len(x) - 1) // 2)
     return {
         "places": places.astype(float).tolist(),

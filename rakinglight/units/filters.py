@@ -27,6 +27,8 @@ FAR = 10.0
 def filters(card: Card, noise: Noise, *, layer: FilterLayer = None) -> Algorithm[Found]:
     """Show the weights of the first layer: what each of its units is looking for in a few pixels.
 
+    Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", NeurIPS 2012, figure 3.
+
     The derivative of a linear unit by the image is its kernel, exactly, where it stands; so one row a unit asks any
     network for its filters, and a second, far from the first, for whether it is linear at all.
 

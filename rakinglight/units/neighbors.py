@@ -38,7 +38,7 @@ def neighbors(
     images are alike for the network where its last hidden layer puts out alike.
 
     state  from which to go on, as its Progress had it
-    Of each image `neighbors`, the nearest first: the other image, and the distance.
+    Returns of each image `neighbors`, the nearest first: the other image, and the distance.
     """
     layer = feature_layer(card, layer)
     f = yield from features(subjects, card, layer, state or {}, averaged=averaged, least=LEAST)

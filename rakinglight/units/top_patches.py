@@ -35,8 +35,8 @@ def top_patches(
     activations of a unit, each cut to its receptive field. Of each image only the largest counts.
 
     state  from which to go on, as its Progress had it
-    Of each unit `patches`, the strongest first: the image, the unit's activation and place there, and the box of its
-    receptive field, [top, left, bottom, right] in pixels of what the network sees.
+    Returns of each unit `patches`, the strongest first: the image, the unit's activation and place there, and the box
+    of its receptive field, [top, left, bottom, right] in pixels of what the network sees.
     """
     layer = layer or card.last_spatial_layer
     state = state or {}

@@ -300,8 +300,7 @@ def test_every_algorithm_cites_its_paper_and_describes_its_arguments(method: Any
     page = method.algorithm.__doc__
     assert re.search(r'(et al\.|and \w+), "', page)
     assert any(str(year) in page for year in range(1980, 2030))
-    for name in ("x", "Returns"):
-        assert name in page
+    assert "Returns" in page and re.search(r"\b(x|images?)\b", page)
     assert method.summary.endswith(".")
 
 

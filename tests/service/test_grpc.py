@@ -366,6 +366,14 @@ async def test_random_bytes_are_never_our_own_fault(channel: grpc.aio.Channel) -
             images=[PNG],
             parameters=pb.RobustnessParameters(labels=[pb.ClassReference(index=1)], epsilons=[0.1], checks=False),
         ),
+        "InversionRequest": pb.InversionRequest(
+            model="small",
+            images=[PNG],
+            parameters=pb.InversionParameters(invert=pb.InvertParameters(steps=1, layer="0", start=PNG)),
+        ),
+        "UnitsRequest": pb.UnitsRequest(
+            model="small", images=[PNG, PNG], parameters=pb.UnitsParameters(neighbors=pb.NeighborsParameters(layer="0"))
+        ),
         "UniversalRequest": pb.UniversalRequest(model="small", images=[PNG, PNG]),
         "SubstituteRequest": pb.SubstituteRequest(model="small", images=[PNG, PNG]),
         "ListSubstitutesRequest": pb.ListSubstitutesRequest(page_size=9, page_token="W10="),
