@@ -11,7 +11,8 @@ import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, get_args, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
@@ -389,6 +390,15 @@ def operation(name: str) -> Operation:
     if name not in OPERATIONS:
         raise NotFound(f"There is no operation {name!r}: {near(name, OPERATIONS)}")
     return OPERATIONS[name]
+
+
+def types_in(hint: Any) -> list[Any]:
+    """The types that a value may be of, None aside."""
+    if get_origin(hint) is Annotated:
+        return types_in(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        return [kind for part in get_args(hint) for kind in types_in(part)]
+    return [] if hint is NoneType else [hint]
 
 
 def _fields(function: Callable[..., Any]) -> dict[str, tuple[Any, Any]]:

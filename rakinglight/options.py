@@ -9,12 +9,12 @@ from __future__ import annotations
 import inspect
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from contextlib import suppress
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
-from rakinglight.catalogue import Operation
+from rakinglight.catalogue import Operation, types_in
 from rakinglight.parameters import PerImage, as_fraction
 from rakinglight.picture_parameters import IsPicture
 
@@ -69,9 +69,9 @@ def _option(
 ) -> inspect.Parameter:
     """The option of parameter `name`; `fields` are its type and default by those of the `methods` that have it."""
     pictures = any(note is IsPicture for hint, _ in fields.values() for note in _notes(hint))
-    read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in _kinds(hint))))
+    read, how = _read(list(dict.fromkeys(kind for hint, _ in fields.values() for kind in types_in(hint))))
     if pictures:
-        many = any(get_origin(kind) is tuple for hint, _ in fields.values() for kind in _kinds(hint))
+        many = any(get_origin(kind) is tuple for hint, _ in fields.values() for kind in types_in(hint))
         read, how = list[str] if many else str, {"metavar": "<file>"}
     if several:
         read = list[read]  # type: ignore[valid-type]
@@ -100,7 +100,7 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
     """The type that typer reads where any of `kinds` is meant, and what else it has to know for that."""
     match kinds:
         case [one] if get_origin(one) in (list, tuple):
-            read, how = _read(_kinds(get_args(one)[0]))
+            read, how = _read(types_in(get_args(one)[0]))
             if get_origin(read) is list:  # a list of lists, one at a time
                 return list[str], {"parser": listed, "metavar": "<list>"}
             if get_origin(read) is Literal:  # typer knows lists, and choices, and no list of choices
@@ -109,13 +109,23 @@ def _read(kinds: Sequence[Any]) -> tuple[Any, dict[str, Any]]:
             return list[str], {"metavar": "<list>", "callback": taken_apart(as_what)}
         case [one] if one in (bool, int):
             return one, {}
-        case [one] if one in (float, str):  # 8/255 is a number too
+        case [one] if one is float:
+            return str, {"parser": number, "metavar": "<number>"}
+        case [one] if one is str:
             return str, {}
         case _ if all(get_origin(kind) is Literal for kind in kinds):
             choices = tuple(dict.fromkeys(choice for kind in kinds for choice in get_args(kind)))
             return str, {"parser": _one_of(choices), "metavar": either(choices)}
         case _:
             return str, {"parser": one_or_several, "metavar": "<value>"}
+
+
+def number(text: str) -> float | str:
+    """A number; what is none as it is, since 8/255 is one too."""
+    for read in (int, float):
+        with suppress(ValueError):
+            return read(text)
+    return text
 
 
 def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
@@ -146,15 +156,6 @@ def _parts(text: str, read: Callable[[str], Any]) -> list[Any]:
     if isinstance(found, list | dict):
         return found if isinstance(found, list) else [found]
     return [read(part.strip()) for part in text.split(",")]
-
-
-def _kinds(hint: Any) -> list[Any]:
-    """The types that a value may be of, None aside."""
-    if get_origin(hint) is Annotated:
-        return _kinds(get_args(hint)[0])
-    if get_origin(hint) in (Union, UnionType):
-        return [kind for part in get_args(hint) for kind in _kinds(part)]
-    return [] if hint is NoneType else [hint]
 
 
 def _notes(hint: Any) -> Iterator[Any]:

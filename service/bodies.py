@@ -22,7 +22,7 @@ from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
-from rakinglight.catalogue import Operation
+from rakinglight.catalogue import Operation, types_in
 from rakinglight.errors import (
     FIELDS,
     BadParameter,
@@ -506,8 +506,10 @@ def _written(name: str, text: str, pointer: str) -> Any:
 
 def _as(kind: Any, text: str) -> Any:
     """`text` as the number or the truth value that it says, if it says one and `kind` is that."""
+    kinds = types_in(kind)
+    one = kinds[0] if len(kinds) == 1 else None
     # Where a whole number is meant, a broken one is refused as such, and not for being text.
-    for read in (int, float) if kind is int else (kind,) if kind in (float, bool) else ():
+    for read in (int, float) if one is int else (one,) if one in (float, bool) else ():
         with suppress(ValidationError):
             return TypeAdapter(read).validate_python(text)
     return text

@@ -230,7 +230,7 @@ def test_a_gate_for_pipelines(folder: Path, epsilon: str, fail_on: str, code: in
     ("arguments", "said"),
     [
         (("classify", "nowhere.png"), "nowhere.png: No such file or directory."),
-        (("attack", "{one}", "--epsilon", "-1"), "epsilon is '-1'"),
+        (("attack", "{one}", "--epsilon", "-1"), "epsilon is -1"),
         (("attack", "{one}", "--target", "eleven"), "'eleven' is no class of lenet5-digits"),
         (("attack", "{one}", "-p", "steps"), "-p 'steps' names no parameter; it looks like -p steps=20."),
         (("attack", "{one}", "-p", "stepz=3"), "'stepz' is no parameter"),

@@ -9,9 +9,10 @@ import typer
 from pydantic import Field
 from typer.testing import CliRunner
 
-from rakinglight.catalogue import OPERATIONS, Operation
+from rakinglight.catalogue import OPERATIONS, Operation, types_in
+from rakinglight.errors import BadParameter
 from rakinglight.method import Method
-from rakinglight.options import listed, options, value
+from rakinglight.options import listed, number, options, value
 from rakinglight.parameters import Epsilon, LayerNames, NormChoice, Steps, Target
 
 Width = Annotated[int | None, Field(gt=0, lt=9, description="How wide.")]
@@ -133,3 +134,22 @@ def test_a_list_needs_no_brackets(text: str, read: Any) -> None:
 @pytest.mark.parametrize(("text", "read"), [("7", 7), ("8/255", "8/255"), ("[1, 2]", [1, 2]), ("cat", "cat")])
 def test_text_is_json_where_it_can_be(text: str, read: Any) -> None:
     assert value(text) == read
+
+
+@pytest.mark.parametrize("operation", OPERATIONS.values(), ids=lambda operation: operation.name)
+def test_a_number_that_is_typed_at_the_command_line_is_a_number(operation: Operation) -> None:
+    for method in operation.methods or (None,):
+        for name, (hint, default) in operation.fields(method).items():
+            if types_in(hint) == [float]:
+                typed = number(str(default if isinstance(default, float) else 5.0))
+                assert f"/parameters/{name}" not in faults(operation, method, {name: typed})
+    assert (number("8/255"), number(".5"), number("-1")) == ("8/255", 0.5, -1)
+
+
+def faults(operation: Operation, method: Method[Any] | None, parameters: dict[str, Any]) -> set[str | None]:
+    """Where the parameters are at fault: others may be needed, and missing."""
+    try:
+        operation.read(method, parameters)
+    except BadParameter as e:
+        return {error.pointer for error in e.errors}
+    return set()
