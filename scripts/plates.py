@@ -184,8 +184,9 @@ PLATES = (
     Plate(
         "decoder-photograph",
         "Photographs in one pass of a decoder",
-        "The decoders of Lite0 learnt from thirteen photographs, and not from these. `blocks.4` is near enough the "
-        "image; at `blocks.10` a few photographs do not teach more than where is what colour.",
+        "The decoders of Lite0 learnt from thirteen photographs, and not from these. `blocks.4` is near the image "
+        "to the eye, and the network sees something else in it; at `blocks.10` a few photographs do not teach more "
+        "than where is what colour.",
         [
             inverted(layer, image, f"{image}, {layer}", prior="decoder")
             for image in ("chelsea", "coffee")
