@@ -89,6 +89,8 @@ def _option(
     own = any(note is PerImage for found in notes.values() for note in found)
     each = "with commas between them, each image's own" if own and not several else ""
     beside = (said for said in (limits, only, again, each) if said)
+    if pictures:  # here they are files, whatever the forms in which they are sent
+        meanings = [meaning for meaning in meanings if "base64" not in meaning]
     help_ = " ".join([*meanings[:1], *(f"{said[0].upper()}{said[1:]}." for said in beside)])
     default = _by_method({method: _shown(default) for method, (_, default) in fields.items()})
 
